@@ -1,0 +1,36 @@
+"""camlib: class activation maps, H = Σ_l w_l · M_l, with every method a class activation weight."""
+
+from camlib import pixels, weights
+from camlib.data import Mosaic, list_photos, load_photo, mosaic, photo_info, side_by_side
+from camlib.explain import DegenerateMapWarning, Explanation, compare, explain
+from camlib.layers import Layer
+from camlib.networks import Network
+from camlib.pictures import Preprocess
+from camlib.registry import METHODS, Method, method
+from camlib.trace import LinearHead, Trace
+from camlib.zoo import list_networks, load_network
+
+__all__ = [
+    "METHODS",
+    "DegenerateMapWarning",
+    "Explanation",
+    "Layer",
+    "LinearHead",
+    "Method",
+    "Mosaic",
+    "Network",
+    "Preprocess",
+    "Trace",
+    "compare",
+    "explain",
+    "list_networks",
+    "list_photos",
+    "load_network",
+    "load_photo",
+    "method",
+    "mosaic",
+    "photo_info",
+    "pixels",
+    "side_by_side",
+    "weights",
+]

@@ -1,0 +1,293 @@
+"""The front door: ``explain`` one picture, or ``compare`` pictures, methods and classes with every pass shared."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from camlib import framework
+from camlib.networks import Network
+from camlib.pictures import Picture
+from camlib.registry import Method, find_method
+from camlib.trace import Trace
+
+Target = int | str | None
+
+
+class DegenerateMapWarning(UserWarning):
+    """A class activation map is flat and was returned as zeros; the message says why."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One heatmap with everything needed to read, draw and check it.
+
+    Attributes:
+        heatmap: float32 [H, W] in [0, 1] at the resolution of the network's input, CPU.
+        raw: class activation map [h, w] before upsampling and scaling, after the ReLU where the method has one; for
+            pixel methods the saliency [H, W].
+        weights: class activation weight, [K] or [K, h, w]; None for methods that make maps or pixels.
+        target, target_name, probability: the explained class and its softmax probability.
+        method, layer, network: names.
+        picture: index of the picture in the call.
+        image: float32 [3, H, W] in [0, 1], the picture as the network saw it.
+        degenerate, reason: True and a sentence where the map is flat (the heatmap is then zeros).
+    """
+
+    heatmap: Tensor
+    raw: Tensor
+    weights: Tensor | None
+    target: int
+    target_name: str
+    probability: float
+    method: str
+    layer: str
+    network: str
+    picture: int
+    image: Tensor
+    degenerate: bool = False
+    reason: str | None = None
+
+
+def explain(
+    net: Network,
+    photo: Picture,
+    method: str = "grad-cam",
+    target: Target = None,
+    layer: str | nn.Module | None = None,
+    *,
+    relu: bool | None = None,
+    normalized: bool | None = None,
+    **options: Any,
+) -> Explanation:
+    """Explain one class of one picture.
+
+    Args:
+        net: the network, from :func:`camlib.load_network` or :class:`camlib.Network`.
+        photo: PIL image, path, array [H,W,3], tensor [3,H,W] in [0,1], or a ready normalized batch [1,3,H,W].
+        method: a name of :data:`camlib.METHODS`.
+        target: class index, class name, or None for the most probable class.
+        layer: name of the layer; None for the network's target layer.
+        relu: rectify the map or not; None does what the method's paper does.
+        normalized: True says that a [3,H,W] tensor is ready network input, False that a [B,3,H,W] batch holds
+            pictures in [0,1]. None: 3-D tensors are pictures, 4-D tensors are ready input.
+        options: the method's own options, see ``camlib.METHODS[name].options``.
+
+    Returns:
+        The :class:`Explanation`.
+
+    Raises:
+        ValueError, TypeError: unknown method, option, class or layer; unusable picture; several pictures.
+
+    Warns:
+        DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
+    """
+    if isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1:
+        raise ValueError(
+            f"explain takes one picture; given {list(photo.shape)}. Use camlib.compare for several."
+        )
+    (explanation,) = compare(
+        net, [photo], [method], [target], layer, relu=relu, normalized=normalized, options={method: options}
+    )
+    return explanation
+
+
+def compare(
+    net: Network,
+    photos: Sequence[Picture] | Picture,
+    methods: Sequence[str] = ("grad-cam",),
+    targets: Sequence[Target] | Sequence[Sequence[Target]] = (None,),
+    layer: str | nn.Module | None = None,
+    *,
+    relu: bool | None = None,
+    normalized: bool | None = None,
+    batch_size: int = 8,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Explanation]:
+    """Explain several classes of several pictures by several methods, sharing every pass.
+
+    Pictures of one size run in batches of ``batch_size``; the forward pass, the gradients of each class and all noisy
+    passes are made once and read by every method.
+
+    Args:
+        photos: pictures as in :func:`explain`, or one batch [B,3,H,W].
+        methods: names of :data:`camlib.METHODS`.
+        targets: the classes to explain on every picture; or one sequence of classes for each picture.
+        options: method name -> options of that method.
+        net, layer, relu, normalized: as in :func:`explain`.
+
+    Returns:
+        Explanations picture by picture, method by method, target by target.
+    """
+    if not isinstance(net, Network):
+        raise TypeError(
+            f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
+        )
+    chosen = _methods(methods, options or {})
+    pairs = _prepare(net, photos, normalized)
+    wanted = _targets_by_picture(targets, len(pairs))
+    found: dict[tuple[int, int, int], Explanation] = {}
+    for indices in _batches(pairs, batch_size):
+        trace = Trace(net, torch.stack([pairs[i][1] for i in indices]), layer)
+        columns = _target_columns(trace, [wanted[i] for i in indices])
+        trace.targets = columns
+        images = [pairs[i][0] for i in indices]
+        for m, (method, given) in enumerate(chosen):
+            for t, target in enumerate(columns):
+                made = _explain_batch(trace, method, given, target, relu, indices, images)
+                found |= {(e.picture, m, t): e for e in made}
+    explanations = [found[key] for key in sorted(found)]
+    for explanation in explanations:
+        if explanation.degenerate:
+            warnings.warn(_degenerate_text(explanation), DegenerateMapWarning, stacklevel=2)
+    return explanations
+
+
+def _methods(
+    methods: Sequence[str], options: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[Method, Mapping[str, Any]]]:
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if not names:
+        raise ValueError("No method was named. Give at least one name of camlib.METHODS.")
+    stray = sorted(set(options) - set(names))
+    if stray:
+        raise ValueError(f"Options for {stray}, which is not among the methods {names}.")
+    found = [find_method(name) for name in names]
+    return [(method, method.checked_options(options.get(method.name, {}))) for method in found]
+
+
+def _prepare(net: Network, photos: Any, normalized: bool | None) -> list[tuple[Tensor, Tensor]]:
+    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture."""
+    if isinstance(photos, Tensor) and photos.dim() not in (3, 4):
+        raise ValueError(
+            f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
+        )
+    if isinstance(photos, Tensor) and photos.dim() == 4:
+        if not len(photos):
+            raise ValueError(f"The batch is empty: {list(photos.shape)}. Give at least one picture.")
+        return [_prepare_one(net, photo, normalized is not False) for photo in photos]
+    if not isinstance(photos, list | tuple):
+        photos = [photos]
+    if not photos:
+        raise ValueError("No picture was given. Give at least one.")
+    prepared = []
+    for photo in photos:
+        if isinstance(photo, Tensor) and photo.dim() == 4:
+            prepared += _prepare(net, photo, normalized)
+        else:
+            prepared.append(_prepare_one(net, photo, bool(normalized) and isinstance(photo, Tensor)))
+    return prepared
+
+
+def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]:
+    if ready:
+        net.check_batch(photo[None])
+        picture, inputs = net.show(photo), photo
+    else:
+        picture, inputs = net.prepare(photo)
+    return picture.expand(3, -1, -1), inputs
+
+
+def _batches(pairs: list[tuple[Tensor, Tensor]], batch_size: int) -> Iterable[list[int]]:
+    """Indices of pictures that run together: one input shape, at most ``batch_size``."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: expected at least 1.")
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, (_, inputs) in enumerate(pairs):
+        by_shape.setdefault(tuple(inputs.shape), []).append(index)
+    for indices in by_shape.values():
+        for start in range(0, len(indices), batch_size):
+            yield indices[start : start + batch_size]
+
+
+def _targets_by_picture(targets: Any, pictures: int) -> list[list[Target]]:
+    """One list of targets for each picture, all of one length."""
+    if targets is None or isinstance(targets, str | int):
+        targets = [targets]
+    targets = list(targets)
+    if not targets:
+        raise ValueError("No target was given. Use targets=[None] for the most probable class.")
+    nested = [isinstance(target, list | tuple) for target in targets]
+    if not any(nested):
+        return [targets] * pictures
+    lengths = {len(target) for target, is_list in zip(targets, nested, strict=True) if is_list}
+    if not all(nested) or len(targets) != pictures or len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            f"targets is one list of classes for all pictures, or one list of equal length for each of the "
+            f"{pictures} picture(s); given {targets!r}."
+        )
+    return [list(target) for target in targets]
+
+
+def _target_columns(trace: Trace, wanted: list[list[Target]]) -> list[Tensor]:
+    """Target slot by target slot the class index of every picture in the batch, int64 [B]."""
+    classes = trace.logits.shape[1]
+    top = trace.logits.argmax(dim=1).tolist()
+    rows = [
+        [top[b] if target is None else trace.network.class_index(target, classes) for target in targets]
+        for b, targets in enumerate(wanted)
+    ]
+    return list(torch.tensor(rows).T.contiguous())
+
+
+def _explain_batch(
+    trace: Trace,
+    method: Method,
+    options: Mapping[str, Any],
+    target: Tensor,
+    relu: bool | None,
+    indices: list[int],
+    images: list[Tensor],
+) -> list[Explanation]:
+    """One method and one target slot over a batch: weights -> H -> ReLU -> upsample -> [0, 1]."""
+    made = method.function(trace, target, **options)
+    weights = made if method.makes == "weights" else None
+    signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
+    if not bool(signed.isfinite().all()):
+        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
+    raw = signed.relu() if (method.relu if relu is None else relu) else signed
+    heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
+    probabilities = trace.probabilities
+    return [
+        Explanation(
+            heatmap=heatmaps[b].float().cpu(),
+            raw=raw[b].float().cpu(),
+            weights=None if weights is None else weights[b].float().cpu(),
+            target=int(target[b]),
+            target_name=trace.network.class_name(int(target[b])),
+            probability=float(probabilities[b, target[b]]),
+            method=method.name,
+            layer=trace.layer.name,
+            network=trace.network.name,
+            picture=index,
+            image=images[b],
+            degenerate=bool(flat[b]),
+            reason=_why_flat(signed[b], weights[b] if weights is not None else None) if flat[b] else None,
+        )
+        for b, index in enumerate(indices)
+    ]
+
+
+def _why_flat(signed: Tensor, weights: Tensor | None) -> str:
+    if weights is not None and not bool(weights.any()):
+        return "every class activation weight is zero: no gradient of this class reaches the layer"
+    if not bool(signed.any()):
+        return "weights and activations cancel everywhere"
+    if float(signed.max()) <= 0:
+        return (
+            f"the weighted sum is nowhere positive (largest value {float(signed.max()):.3g}), so the ReLU leaves "
+            f"nothing: the layer speaks against this class. relu=False shows the signed map"
+        )
+    return "the map is constant"
+
+
+def _degenerate_text(explanation: Explanation) -> str:
+    return (
+        f"{explanation.method} on picture {explanation.picture} for {explanation.target_name!r} at "
+        f"{explanation.layer!r} of {explanation.network}: all-zero heatmap, because {explanation.reason}."
+    )

@@ -1,0 +1,386 @@
+"""``Network``: anybody's classifier with its target layer, its preprocessing and its class names."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import numbers
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from camlib.layers import Layer, default_layer, layers_of, probe, split_name
+from camlib.pictures import Picture, Preprocess, to_pil
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What one probing pass found out for inputs of one size."""
+
+    layers: list[Layer]
+    default: Layer | None
+    calls: dict[str, int]
+    others: dict[str, str]
+    shapes: dict[str, list[int]]
+    functional_relus: int
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Every submodule in eval mode inside the block and exactly as it was behind it, also after an exception."""
+    flags = [(child, child.training) for child in module.modules()]
+    try:
+        for child, _ in flags:
+            child.training = False
+        yield
+    finally:
+        for child, training in flags:
+            child.training = training
+
+
+class Network:
+    """A classifier that can be explained.
+
+    Args:
+        module: any ``nn.Module`` that maps [B, C, H, W] to logits [B, classes]. It is never changed: hooks, train
+            mode, gradients and parameters are after each call as they were before.
+        target_layer: name of the module whose output is taken as feature maps (see :meth:`layers`), or the module
+            itself. None: the last feature maps before the head.
+        transform: a :class:`camlib.Preprocess`, or any callable from a PIL image to a normalized tensor
+            [3, H, W]. None: 224 x 224 with ImageNet's mean and standard deviation.
+        class_names: one name a class, in the order of the logits. None: classes are called "class 0", "class 1" ...
+        name: how figures and tables call the network.
+
+    Raises:
+        TypeError: ``module`` is not an ``nn.Module``, or ``transform`` is not callable.
+        ValueError: ``target_layer`` is a module that is not part of ``module``.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        target_layer: str | nn.Module | None = None,
+        transform: Preprocess | Callable | None = None,
+        class_names: Sequence[str] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise TypeError(f"Network takes a torch.nn.Module; given {type(module).__name__}.")
+        if transform is not None and not isinstance(transform, Preprocess) and not callable(transform):
+            raise TypeError(
+                f"transform is a camlib.Preprocess or a callable; given {type(transform).__name__}."
+            )
+        self.module = module
+        self.name = name or type(module).__name__
+        self.class_names = list(class_names) if class_names is not None else None
+        self.target_layer = None if target_layer is None else self._name_of(target_layer)
+        self._callable = (
+            transform if transform is not None and not isinstance(transform, Preprocess) else None
+        )
+        self.preprocess = _preprocess_of(transform)
+        self._surveys: dict[tuple[int, ...], _Survey] = {}
+
+    def __repr__(self) -> str:
+        h, w = self.input_size
+        return f"Network({self.name!r}, input {h}x{w}, target layer {self.target_layer or 'found by itself'})"
+
+    # -- pictures and passes ---------------------------------------------------------------------------------------
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(H, W) to which pictures are resized."""
+        return self.preprocess.size
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the module's first parameter."""
+        return self._first_tensor().device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the module's parameters."""
+        return self._first_tensor().dtype
+
+    def _first_tensor(self) -> Tensor:
+        tensors = (t for ts in (self.module.parameters(), self.module.buffers()) for t in ts)
+        return next((t for t in tensors if t.is_floating_point()), torch.empty(0))
+
+    def with_input_size(self, size: int | tuple[int, int]) -> Network:
+        """The same module and settings for pictures of another size (mosaics, high resolution)."""
+        if self._callable is not None:
+            raise ValueError(
+                "This network was given its own transform; give another transform instead of a size."
+            )
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        other = copy.copy(self)
+        other.preprocess = replace(self.preprocess, size=size)
+        return other
+
+    def prepare(self, photo: Picture) -> tuple[Tensor, Tensor]:
+        """(picture [3, H, W] in [0, 1] as the network sees it, normalized input [3, H, W]), float32, CPU."""
+        if self._callable is None:
+            picture = self.preprocess.picture(photo)
+            return picture, self.preprocess.normalize(picture)
+        source = self.preprocess.picture(photo) if isinstance(photo, Tensor) else to_pil(photo)
+        inputs = self._callable(source)
+        if not isinstance(inputs, Tensor) or inputs.dim() != 3:
+            given = list(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+            raise ValueError(f"The transform must return a tensor [C,H,W]; it returned {given}.")
+        return self.show(inputs), inputs.detach().float().cpu()
+
+    def show(self, inputs: Tensor) -> Tensor:
+        """A normalized input back as a picture in [0, 1], for overlays."""
+        inputs = inputs.detach().float().cpu()
+        if inputs.shape[0] == self.preprocess.channels:
+            return self.preprocess.denormalize(inputs)
+        low, high = inputs.min(), inputs.max()
+        return ((inputs - low) / (high - low).clamp(min=1e-12)).mean(dim=0, keepdim=True)
+
+    def check_batch(self, inputs: Tensor) -> Tensor:
+        """A ready batch [B, C, H, W] on the module's device and type; raises ValueError for NaN, Inf or emptiness."""
+        if inputs.dim() != 4:
+            raise ValueError(f"A ready batch is [B,C,H,W]; given {list(inputs.shape)}.")
+        if inputs.shape[0] == 0:
+            raise ValueError(f"The batch is empty: {list(inputs.shape)}. Give at least one picture.")
+        if not inputs.is_floating_point():
+            raise TypeError(
+                f"A ready batch is normalized floating point; given {inputs.dtype}. Pass uint8 pictures one by one "
+                f"as [3,H,W] or with normalized=False."
+            )
+        finite = inputs.isfinite().flatten(1).all(dim=1)
+        if not bool(finite.all()):
+            bad = [i for i, ok in enumerate(finite.tolist()) if not ok]
+            raise ValueError(f"Picture {bad} of the batch holds NaN or Inf. Replace those pixels first.")
+        wanted = self._input_channels()
+        if wanted is not None and inputs.shape[1] != wanted:
+            raise ValueError(
+                f"{self.name} takes {wanted}-channel pictures; given {list(inputs.shape)}. "
+                + (
+                    "Use x.expand(-1, 3, -1, -1) for gray pictures."
+                    if wanted == 3
+                    else "Pass a matching transform."
+                )
+            )
+        # A copy made outside inference mode: autograd cannot save inference tensors.
+        with torch.inference_mode(False):
+            return inputs.detach().clone().to(device=self.device, dtype=self.dtype)
+
+    def _input_channels(self) -> int | None:
+        """Color channels that the first convolution takes, where that is 1 or 3 (TResNet rearranges pixels first)."""
+        first = next((child for child in self.module.modules() if isinstance(child, nn.Conv2d)), None)
+        return first.in_channels if first is not None and first.in_channels in (1, 3) else None
+
+    def check_logits(self, logits: object, inputs: Tensor) -> Tensor:
+        """Logits [B, classes] that are finite; anything else raises and says what came instead."""
+        if not isinstance(logits, Tensor):
+            given = (
+                f"dict with keys {sorted(map(str, logits))}"
+                if isinstance(logits, dict)
+                else type(logits).__name__
+            )
+            raise TypeError(
+                f"{self.name} returned a {given}; expected logits [B, classes]. Wrap the module so that forward "
+                f"returns the one tensor of logits."
+            )
+        if logits.dim() != 2 or logits.shape[0] != inputs.shape[0]:
+            raise ValueError(
+                f"{self.name} returned {list(logits.shape)} for {list(inputs.shape)}; expected logits "
+                f"[{inputs.shape[0]}, classes]. Pool or flatten the output before handing the module over."
+            )
+        if self.class_names is not None and len(self.class_names) != logits.shape[1]:
+            raise ValueError(
+                f"{len(self.class_names)} class names for {logits.shape[1]} logits of {self.name}."
+            )
+        if not bool(logits.isfinite().all()):
+            raise ValueError(
+                f"{self.name} returned NaN or Inf logits on finite input. Check its weights, or run it in float32 "
+                f"instead of {self.dtype}."
+            )
+        return logits
+
+    def logits(self, inputs: Tensor) -> Tensor:
+        """Logits [B, classes] (float32) of a ready batch, one forward pass without gradients."""
+        inputs = self.check_batch(inputs)
+        with evaluating(self.module), torch.inference_mode():
+            return self.check_logits(self.module(inputs), inputs).float()
+
+    def predict(self, photo: Picture, top: int = 5) -> list[tuple[int, str, float]]:
+        """The ``top`` most probable classes of one picture as (index, name, softmax probability)."""
+        probabilities = self.logits(self.prepare(photo)[1][None])[0].softmax(dim=0)
+        best = probabilities.topk(min(top, probabilities.numel()))
+        return [
+            (index, self.class_name(index), value)
+            for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+
+    # -- classes ---------------------------------------------------------------------------------------------------
+
+    def class_name(self, index: int) -> str:
+        """Name of a class index."""
+        return self.class_names[index] if self.class_names is not None else f"class {index}"
+
+    def class_index(self, target: int | str, classes: int) -> int:
+        """Index of a target given as index or name.
+
+        Args:
+            target: an index from 0 to ``classes - 1``, or a class name (capitals, hyphens and underscores do not
+                matter).
+            classes: number of logits.
+
+        Raises:
+            ValueError: index out of range, or no such name (the nearest names are listed).
+            TypeError: neither an integer nor a string.
+        """
+        if isinstance(target, str):
+            return self._index_of_name(target)
+        if isinstance(target, Tensor) and target.dim() == 0 and not target.is_floating_point():
+            target = int(target)
+        if isinstance(target, bool) or not isinstance(target, numbers.Integral):
+            raise TypeError(f"A target is a class index, a class name or None; given {target!r}.")
+        if not 0 <= target < classes:
+            raise ValueError(f"Class {target} is out of range: {self.name} has classes 0 to {classes - 1}.")
+        return int(target)
+
+    def _index_of_name(self, name: str) -> int:
+        if self.class_names is None:
+            raise ValueError(f"{self.name} was given no class names, so {name!r} is unknown. Pass an index.")
+        wanted = _plain(name)
+        found = [i for i, known in enumerate(self.class_names) if _plain(known) == wanted]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ValueError(f"Class name {name!r} stands for {found}. Pass one of these indices.")
+        plain = {_plain(known): known for known in self.class_names}
+        near = [known for key, known in plain.items() if wanted and wanted in key.split()][:5]
+        near += [plain[key] for key in difflib.get_close_matches(wanted, plain, n=5, cutoff=0.5)]
+        raise ValueError(
+            f"No class is called {name!r}. Nearest: {', '.join(dict.fromkeys(near)) or 'none'}. "
+            f"See Network.class_names for all {len(self.class_names)}."
+        )
+
+    # -- layers ----------------------------------------------------------------------------------------------------
+
+    def _name_of(self, layer: str | nn.Module) -> str:
+        if isinstance(layer, str):
+            return layer
+        if isinstance(layer, nn.Module):
+            for name, child in self.module.named_modules():
+                if child is layer:
+                    return name
+            raise ValueError(
+                f"This {type(layer).__name__} is not part of {self.name}. Name one of its own layers."
+            )
+        raise TypeError(f"A layer is a name or a module; given {type(layer).__name__}.")
+
+    def survey(self, inputs: Tensor | None = None) -> _Survey:
+        """What a probing pass on the first picture (or on gray noise of the input size) finds; kept per size."""
+        if inputs is None:
+            channels = self._input_channels() or self.preprocess.channels
+            with torch.inference_mode(False):
+                noise = torch.rand(1, channels, *self.input_size, generator=torch.Generator().manual_seed(0))
+                inputs = self.check_batch(noise)
+        key = tuple(inputs.shape[1:])
+        if key not in self._surveys:
+            first = inputs[:1]
+            with torch.inference_mode(False), evaluating(self.module):
+                found = probe(self.module, first)
+                self.check_logits(found.logits, first)
+                self._surveys[key] = _Survey(
+                    layers=layers_of(found),
+                    default=default_layer(self.module, first, found),
+                    calls=found.calls,
+                    others=found.others,
+                    shapes={o.name: list(o.tensor.shape) for o in found.outputs},
+                    functional_relus=found.functional_relus,
+                )
+        return self._surveys[key]
+
+    def layers(self, depth: int | None = None) -> list[Layer]:
+        """The layers that can be explained, in order of computation, with the size of their feature maps.
+
+        ``depth`` limits the list to names with at most so many parts ("layer4" has one, "layer4.1" two).
+        """
+        found = self.survey().layers
+        return [layer for layer in found if depth is None or layer.name.count(".") < depth]
+
+    @property
+    def default_layer(self) -> Layer:
+        """The layer that is explained when none is named."""
+        return self.find_layer(None)
+
+    def find_layer(self, layer: str | nn.Module | None = None, inputs: Tensor | None = None) -> Layer:
+        """The layer called ``layer`` for inputs of this size; None is the network's target layer.
+
+        Raises ValueError when no module has this name (nearest names are listed), when it does not run, when its
+        output is not a spatial map, or when it runs several times in a pass and the call is not named.
+        """
+        name = self.target_layer if layer is None else self._name_of(layer)
+        survey = self.survey(inputs)
+        if name is None:
+            if survey.default is None:
+                raise ValueError(
+                    f"{self.name} has no spatial feature maps on this input size. Pass a larger picture, or an "
+                    f"explicit layer; Network.layers() lists what there is."
+                )
+            return survey.default
+        for found in survey.layers:
+            if name == found.name:
+                return found
+        module, call, rectifier = split_name(name)
+        alias = name.partition("+")[0]
+        for found in survey.layers:
+            if alias in found.aliases and rectifier == found.rectifier:
+                return replace(found, name=name, module=module, call=call or 1)
+        raise ValueError(self._why_not(name, survey))
+
+    def _why_not(self, name: str, survey: _Survey) -> str:
+        module, call, rectifier = split_name(name)
+        names = [found.name for found in survey.layers]
+        if module not in dict(self.module.named_modules()):
+            near = difflib.get_close_matches(name, names, n=4, cutoff=0.4)
+            near = near or [found.name for found in survey.layers if "." not in found.name] or names[-4:]
+            return (
+                f"Layer {name!r} is not in {self.name}. Nearest: {', '.join(near)}. "
+                f"Network.layers() lists all {len(names)}; None takes the default."
+            )
+        if not module:
+            return f"The network itself is not a layer. Layers of {self.name}: {', '.join(names[-4:])} ..."
+        if module not in survey.calls:
+            return f"Layer {module!r} of {self.name} does not run on this input. Choose one of {names[-4:]}."
+        if module in survey.others and module not in survey.shapes:
+            return f"Layer {module!r} returns {survey.others[module]}, not one tensor. Choose one of {names[-4:]}."
+        if survey.calls[module] > 1 and not call:
+            runs = [n for n in names if split_name(n)[0] == module] or [f"{module}:1"]
+            return f"Layer {module!r} runs {survey.calls[module]} times in one pass. Say which: {', '.join(runs[:6])}."
+        if rectifier:
+            return f"{self.name} does not rectify {module!r} by a function call; use {module!r} or a ReLU module."
+        return (
+            f"Layer {module!r} returns {survey.shapes[module]}, which is not a map over space with more than one "
+            f"position. The last spatial layers are {', '.join(names[-4:])}."
+        )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name).strip().lower()
+
+
+def _preprocess_of(transform: Preprocess | Callable | None) -> Preprocess:
+    """Mean, standard deviation and size of a transform, as far as they can be read off it."""
+    if transform is None:
+        return Preprocess()
+    if isinstance(transform, Preprocess):
+        return transform
+    parts = [transform, *getattr(transform, "transforms", [])]
+    known = {}
+    for part in parts:
+        if getattr(part, "mean", None) is not None and getattr(part, "std", None) is not None:
+            known["mean"], known["std"] = tuple(map(float, part.mean)), tuple(map(float, part.std))
+        size = getattr(part, "crop_size", None) or getattr(part, "size", None)
+        if size is not None:
+            size = [size] if isinstance(size, int) else list(size)
+            known["size"] = (int(size[0]), int(size[-1]))
+    return Preprocess(**known)

@@ -1,0 +1,127 @@
+"""The registry of methods: one decorated function a method, everything that tables say about it as data."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor
+
+MAKES = ("weights", "map", "pixels")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to explain a class, as the literature names it.
+
+    ``function(trace, target, **options)`` returns what ``makes`` says: the class activation weight ([B, K] or
+    [B, K, h, w]), a finished map ([B, h, w]) or a saliency at the resolution of the input ([B, H, W]).
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    family: str
+    source: str
+    passes: str
+    summary: str
+    relu: bool
+    makes: str
+    class_specific: bool
+    options: Mapping[str, Any]
+
+    def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """``options`` as given; raises ValueError for a name that the method does not know."""
+        unknown = sorted(set(options) - set(self.options))
+        if unknown:
+            known = ", ".join(f"{key}={value!r}" for key, value in self.options.items()) or "none"
+            raise ValueError(
+                f"{self.name} has no option {', '.join(map(repr, unknown))}. Its options: {known}."
+            )
+        return dict(options)
+
+
+_methods: dict[str, Method] = {}
+METHODS: Mapping[str, Method] = MappingProxyType(_methods)
+
+
+def method(
+    name: str,
+    *,
+    family: str,
+    source: str,
+    passes: str,
+    summary: str = "",
+    relu: bool = True,
+    makes: str = "weights",
+    class_specific: bool = True,
+) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Register a method; the decorated function stays callable as it is.
+
+    Args:
+        name: kebab-case name of the literature, unique.
+        family: "channel", "gradient", "score" ...; groups the tables.
+        source: author, year and equation.
+        passes: cost a picture, in words ("1 forward + 1 backward").
+        summary: the weight in one clause, for tables; the docstring's first sentence when empty.
+        relu: whether the map is rectified.
+        makes: "weights", "map" or "pixels", see :class:`Method`.
+        class_specific: False where the map is the same for all classes.
+
+    Raises:
+        ValueError: the name is taken by another function, is not kebab-case, or ``makes`` is unknown.
+        TypeError: the function does not take (trace, target) and otherwise only keyword options.
+    """
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9+]+|\+)*", name):
+        raise ValueError(f"Method name {name!r} is not kebab-case, like 'grad-cam++' or 'my-cam'.")
+    if makes not in MAKES:
+        raise ValueError(f"makes={makes!r}: expected one of {MAKES}.")
+
+    def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        identity = function.__module__, function.__qualname__
+        taken = _methods.get(name)
+        if taken and (taken.function.__module__, taken.function.__qualname__) != identity:
+            raise ValueError(
+                f"The name {name!r} is taken by {taken.function.__qualname__}. Choose another one."
+            )
+        _methods[name] = Method(
+            name=name,
+            function=function,
+            family=family,
+            source=source,
+            passes=passes,
+            summary=summary or (inspect.getdoc(function) or "").partition("\n")[0],
+            relu=relu,
+            makes=makes,
+            class_specific=class_specific,
+            options=MappingProxyType(_options_of(function)),
+        )
+        return function
+
+    return register
+
+
+def _options_of(function: Callable[..., Tensor]) -> dict[str, Any]:
+    """Keyword-only parameters with their defaults."""
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if len(positional) != 2 or len(positional) + len(options) != len(parameters):
+        raise TypeError(f"{function.__qualname__} must take (trace, target, *, options...).")
+    return {p.name: None if p.default is p.empty else p.default for p in options}
+
+
+def find_method(name: str) -> Method:
+    """The method called ``name``; raises ValueError with the nearest names."""
+    if not isinstance(name, str):
+        raise TypeError(f"A method is named by a string such as 'grad-cam'; given {name!r}.")
+    if name not in METHODS:
+        near = difflib.get_close_matches(name.lower(), METHODS, n=4, cutoff=0.4) or list(METHODS)
+        raise ValueError(
+            f"No method is called {name!r}. Nearest: {', '.join(near)}. camlib.METHODS lists all."
+        )
+    return METHODS[name]

@@ -1,0 +1,140 @@
+"""Class activation weights made from the gradient g_kij = ∂y_c/∂M_kij of the target logit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlib.registry import method
+from camlib.trace import Trace
+
+_SMALLEST = 1e-8
+
+
+@method(
+    "grad-cam",
+    family="gradient",
+    source="Selvaraju et al. 2017, eq. 1; Si et al. 2021, eq. 5",
+    passes="1 forward + 1 backward",
+    summary="w_k = mean of g_k",
+)
+def grad_cam(trace: Trace, target: Tensor) -> Tensor:
+    """Mean gradient of the target logit over each feature map, w_k = 1/(hw) Σ_ij g_kij.
+
+    Returns [B, K].
+    """
+    return trace.gradients(target).mean(dim=(2, 3))
+
+
+@method(
+    "grad-cam++",
+    family="gradient",
+    source="Chattopadhay et al. 2018, eq. 5 and 19",
+    passes="1 forward + 1 backward",
+    summary="w_k = Σ α_kij ReLU(g_kij), α from second and third derivatives",
+)
+def grad_cam_plus_plus(trace: Trace, target: Tensor) -> Tensor:
+    """Positive gradients weighted by α = g²/(2g² + g³ Σ_ab M_kab), the derivatives of exp(y_c).
+
+    The common factor exp(y_c) is left out: it is one positive constant for all channels. Simplified, each position
+    with g > 0 contributes g/(2 + g·ΣM); positions with a denominator up to 1e-8 (layers with negative activations)
+    are dropped. Returns [B, K].
+    """
+    g = trace.gradients(target)
+    return plus_plus_weights(g, g**2, g**3, trace.activations)
+
+
+def plus_plus_weights(d1: Tensor, d2: Tensor, d3: Tensor, activations: Tensor) -> Tensor:
+    """Σ_ij α_kij ReLU(D1_kij) with α = D2/(2 D2 + D3 Σ_ab M_kab) (Chattopadhay et al. 2018, eq. 19).
+
+    D1, D2, D3 are [B, K, h, w] derivatives (or their means over noisy passes), ``activations`` is M. Numerator and
+    denominator are divided by D2, so that no epsilon decides for small gradients. Returns [B, K].
+    """
+    total = activations.sum(dim=(2, 3), keepdim=True)
+    positive = d1 > 0
+    # D3/D2 is the gradient itself in one pass; the guard only meets positions that are dropped anyway.
+    ratio = d3 / torch.where(positive & (d2 > 0), d2, torch.ones_like(d2))
+    denominator = 2 + ratio * total
+    used = positive & (denominator > _SMALLEST)
+    return torch.where(used, d1 / torch.where(used, denominator, torch.ones_like(d1)), 0.0).sum(dim=(2, 3))
+
+
+@method(
+    "xgrad-cam",
+    family="gradient",
+    source="Fu et al. 2020, eq. 8",
+    passes="1 forward + 1 backward",
+    summary="w_k = Σ g_kij M_kij / Σ M_kij",
+)
+def xgrad_cam(trace: Trace, target: Tensor) -> Tensor:
+    """Gradient averaged with the activations as weights, w_k = Σ_ij g_kij M_kij / Σ_ij M_kij.
+
+    A channel whose activations sum to (almost) zero gets weight 0. Returns [B, K].
+    """
+    m = trace.activations
+    total = m.sum(dim=(2, 3))
+    alive = total.abs() > _SMALLEST
+    weighted = (trace.gradients(target) * m).sum(dim=(2, 3))
+    return torch.where(alive, weighted / torch.where(alive, total, torch.ones_like(total)), 0.0)
+
+
+@method(
+    "layer-cam",
+    family="gradient",
+    source="Jiang et al. 2021, eq. 6-7",
+    passes="1 forward + 1 backward",
+    summary="w_kij = ReLU(g_kij)",
+)
+def layer_cam(trace: Trace, target: Tensor) -> Tensor:
+    """Positive pixel gradients, w_kij = ReLU(g_kij).
+
+    Returns [B, K, h, w].
+    """
+    return trace.gradients(target).relu()
+
+
+@method(
+    "sca-cam",
+    family="gradient",
+    source="Si et al. 2021, eq. 22 (form='softmax': eq. 21)",
+    passes="1 forward + 1 backward",
+    summary="w_kij = (Σ_ab g_kab) · g_kij: channel times spatial attention",
+)
+def sca_cam(trace: Trace, target: Tensor, *, form: str = "gradient") -> Tensor:
+    """Spatial attention g_kij times channel attention, either Σ_ab g_kab (eq. 22) or the classifier's w_k (eq. 21).
+
+    The paper leaves constant factors out and names neither ReLU nor scaling. Returns [B, K, h, w]. Raises
+    ValueError for another ``form``, and for ``form="softmax"`` where there is no linear head.
+    """
+    g = trace.gradients(target)
+    if form == "gradient":
+        channel = g.sum(dim=(2, 3))
+    elif form == "softmax":
+        if trace.head is None:
+            raise ValueError(
+                f"form='softmax' needs a linear head, which {trace.network.name} has not; use form='gradient'."
+            )
+        channel = trace.head.weight[target.to(g.device)]
+    else:
+        raise ValueError(f"form={form!r}: expected 'gradient' (eq. 22) or 'softmax' (eq. 21).")
+    return channel[:, :, None, None] * g
+
+
+@method(
+    "smooth-grad-cam++",
+    family="gradient",
+    source="Omeiza et al. 2019, eq. 7-8, numerator corrected to the second derivative",
+    passes="1 forward + n (forward + backward), n = 25",
+    summary="Grad-CAM++ with derivatives averaged over noisy copies",
+)
+def smooth_grad_cam_plus_plus(
+    trace: Trace, target: Tensor, *, samples: int = 25, noise: float = 0.15, seed: int = 0
+) -> Tensor:
+    """Grad-CAM++ weights from mean derivatives over ``samples`` noisy pictures; M comes from the clean picture.
+
+    ``noise`` is the standard deviation as a share of the picture's max - min (SmoothGrad's rule). Returns [B, K].
+    """
+    if samples < 1 or noise < 0:
+        raise ValueError(f"samples={samples}, noise={noise}: expected samples >= 1 and noise >= 0.")
+    d1, d2, d3 = trace.noisy_moments(target, samples, noise, seed)
+    return plus_plus_weights(d1, d2, d3, trace.activations)
