@@ -1,0 +1,94 @@
+# camlib: one command for each thing to own. `make` alone lists them.
+# Needs python3 (3.11 or newer) and make; everything else goes into .venv.
+
+PYTHON ?= python3
+# Threads of each notebook or test process: one, so that `make -j2` fills two cores and the bytes of figures do not
+# depend on -j. More are fine for a single notebook: make 04_sca_cam THREADS=2
+THREADS ?= 1
+HF_HUB_OFFLINE ?= 1
+
+SHELL := /bin/sh
+VENV := .venv/bin/python
+STAMP := .venv/.installed
+SOURCES := $(wildcard camlib/*.py camlib/*/*.py camlib/*.csv) data/manifest.json
+NAMES := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb)))
+
+# make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true: only what is given reaches the notebooks. Such runs
+# keep their notebooks, figures and gallery apart from those that are committed.
+PARAMETERS := $(if $(PROFILE),-p profile $(PROFILE)) $(if $(NETWORK),-p network $(NETWORK)) \
+              $(if $(SEED),-p seed $(SEED)) $(if $(FAST),-p fast $(FAST))
+EMPTY :=
+VARIANT := $(subst $(EMPTY) $(EMPTY),-,$(strip $(PROFILE) $(NETWORK) $(if $(SEED),seed$(SEED)) $(if $(FAST),fast$(FAST))))
+RUNS := build/notebooks$(addprefix -,$(VARIANT))
+FIGURES := figures$(addprefix -,$(VARIANT))
+DONE := $(patsubst %,$(RUNS)/%.ipynb,$(NAMES))
+
+# The state of a run without a head: matplotlib's backend left to the kernel, no progress bars, no network for weights.
+HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(HF_HUB_OFFLINE) \
+            OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS)
+
+.DELETE_ON_ERROR:
+.PHONY: help figures notebooks test unit lint verify lab env clean $(NAMES)
+
+help:
+	@echo "make figures     environment, all notebooks, all figures and tables, the gallery; faster with -j2"
+	@echo "make test        environment, unit tests, and every notebook compared with what it printed before"
+	@echo "make lab         JupyterLab on notebooks/"
+	@echo "make 04_sca_cam  one notebook (any name in notebooks/)"
+	@echo "make notebooks   figures, then copies the fresh runs over notebooks/ to be committed"
+	@echo "make unit        unit tests without the notebooks"
+	@echo "make lint        ruff, check and format"
+	@echo "make verify      compares every photograph and weight file with data/manifest.json"
+	@echo "make env         the environment alone: .venv from requirements.lock (about 3 minutes, 6 GB)"
+	@echo "make clean       removes build/, variants of figures/ and caches; .venv stays (rm -r .venv)"
+	@echo "Parameters of the notebooks: make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true"
+
+figures: $(RUNS)/.gallery
+	@echo "figures and tables: $(FIGURES)/README.md, notebooks as they ran: $(RUNS)/"
+
+$(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
+	@mkdir -p $(@D)
+	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.report gallery
+	@touch $@
+
+$(NAMES): %: $(RUNS)/%.ipynb
+
+$(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
+	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run $< --output $(@D) $(PARAMETERS)
+
+notebooks: figures
+	@$(VENV) -m camlib.notebook_runner publish $(RUNS)
+
+# Figures of compared notebooks go to build/, so that a test never changes figures/.
+test: $(STAMP)
+	@rm -rf build/figures-nbval
+	$(HEADLESS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest -n 2 --dist loadfile \
+	    --nbval --nbval-current-env --nbval-cell-timeout=600 tests $(wildcard notebooks)
+
+unit: $(STAMP)
+	$(HEADLESS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest tests
+
+lint: $(STAMP)
+	$(VENV) -m ruff check .
+	$(VENV) -m ruff format --check .
+
+verify: $(STAMP)
+	@$(VENV) -c 'from camlib import data; raise SystemExit(data.main(["verify"]))'
+
+lab: $(STAMP)
+	$(VENV) -m jupyterlab notebooks
+
+env: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "camlib needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "Installing the locked packages into .venv: about 3 minutes and 6 GB (torch brings its CUDA libraries)"
+	$(PYTHON) -m venv .venv
+	$(VENV) -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(VENV) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf build figures-* .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find camlib tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,17 @@
+"""All folders of the repository in one place, and what the path of a machine looks like in a text."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT / "data"
+NOTEBOOKS = ROOT / "notebooks"
+BUILD = ROOT / "build"
+FIGURES = ROOT / os.environ.get("CAMLIB_FIGURES", "figures")
+"""Where figures and tables go; CAMLIB_FIGURES (absolute, or relative to ROOT) sends them elsewhere."""
+
+MACHINE_PATH = re.compile(r"(?<![\w.:/+-])/(?:root|home|Users|tmp|work|private|mnt|media)/|\b[A-Z]:\\Users\\")
+"""A path that holds on one machine only; nothing that is committed may contain one."""
