@@ -1,0 +1,27 @@
+"""Every drawing that two notebooks share: arrays and explanations in, a figure out."""
+
+from camlib.plots.charts import bars_with_intervals, value_grid, weights_curves
+from camlib.plots.diagrams import network_diagram
+from camlib.plots.look import BOX_COLOR, COLORMAP, COLORS, DIVERGING, TIMES, style
+from camlib.plots.panels import feature_maps, grid, overlay, show
+from camlib.plots.pipelines import Link, Stage, pipeline
+
+__all__ = [
+    "BOX_COLOR",
+    "COLORMAP",
+    "COLORS",
+    "DIVERGING",
+    "TIMES",
+    "Link",
+    "Stage",
+    "bars_with_intervals",
+    "feature_maps",
+    "grid",
+    "network_diagram",
+    "overlay",
+    "pipeline",
+    "show",
+    "style",
+    "value_grid",
+    "weights_curves",
+]

@@ -1,0 +1,151 @@
+"""Colors, sizes and small conversions that every drawing shares."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.colors import Normalize
+from matplotlib.font_manager import FontProperties
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
+from matplotlib.textpath import TextPath
+
+COLORMAP = "inferno"
+"""The one color map of every heatmap in [0, 1]."""
+
+
+DIVERGING = "RdBu_r"
+"""The one color map of signed weights and gradients, centered on 0."""
+
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Series colors that color-blind readers can tell apart (Okabe and Ito)."""
+
+
+BOX_COLOR = "#00E5FF"
+
+
+TIMES = " \N{MULTIPLICATION SIGN} "
+"""Between the sizes of a shape."""
+
+
+Box = tuple[float, float, float, float]
+"""(x0, y0, x1, y1) in pixels of the picture, half-open."""
+
+
+def style() -> None:
+    """Set the look of all figures once: legible sizes, 100 dpi inline, no top and right spines."""
+    sns.set_theme(style="ticks", font="DejaVu Sans", palette=list(COLORS))
+    plt.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.titlesize": 10,
+            "axes.labelsize": 10,
+            "xtick.labelsize": 9,
+            "ytick.labelsize": 9,
+            "legend.fontsize": 9,
+            "legend.frameon": False,
+            "figure.titlesize": 12,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.8,
+            "lines.linewidth": 1.4,
+            "pdf.fonttype": 42,
+        }
+    )
+
+
+def fixed_layout() -> PlaceHolderLayoutEngine:
+    """No automatic layout, whatever the rcParams of the notebook say at drawing time."""
+    return PlaceHolderLayoutEngine(adjust_compatible=True, colorbar_gridspec=True)
+
+
+def array(values: Any) -> np.ndarray:
+    """A tensor, list or array as a float array."""
+    return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
+
+
+def rgb(image: Any) -> np.ndarray:
+    """A picture as [H, W, 3] floats in [0, 1], from [3, H, W], [H, W, 3], 8-bit or PIL."""
+    array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    if array.ndim != 3 or 3 not in (array.shape[0], array.shape[2]):
+        raise ValueError(f"picture has shape {array.shape}; expected [3, H, W] or [H, W, 3]")
+    if array.shape[2] != 3:
+        array = np.moveaxis(array, 0, 2)
+    values = array / 255 if array.dtype == np.uint8 else array.astype(np.float64)
+    if values.min() < -1e-6 or values.max() > 1 + 1e-6:
+        raise ValueError(f"picture lies in [{values.min():.3g}, {values.max():.3g}]; expected [0, 1] or 8-bit")
+    return values.clip(0, 1)
+
+
+def scale(values: np.ndarray, limits: tuple[float, float] | None, cmap: str | None) -> tuple[Normalize, str]:
+    """Color range and color map: heatmap colors from 0, diverging ones where the range goes below 0."""
+    signed = (limits[0] if limits else values.min()) < 0
+    reach = float(np.abs(values).max()) or 1.0
+    low, high = limits or ((-reach, reach) if signed else (0.0, reach))
+    return Normalize(low, high), cmap or (DIVERGING if signed else COLORMAP)
+
+
+def ink(value: float, norm: Normalize, cmap: str) -> str:
+    """Black or white, whichever is legible on the color of ``value``."""
+    red, green, blue, _ = plt.get_cmap(cmap)(norm(value))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def text_width(text: str, size: float) -> float:
+    """Width in inches of the longest line."""
+    font = FontProperties(family="DejaVu Sans", size=size)
+    return max(
+        (TextPath((0, 0), line, prop=font).get_extents().width / 72 for line in text.split("\n") if line.strip()),
+        default=0.0,
+    )
+
+
+def text_height(text: str, size: float) -> float:
+    """Height in inches of a block of lines, with a little air; 0 for no text."""
+    return 0.0 if not text else (text.count("\n") + 1) * size * 1.25 / 72 + 0.06
+
+
+def wrap(text: str, width: float, size: float) -> str:
+    """Text broken after words and hyphens into lines that fit ``width`` inches; given line breaks stay."""
+    lines: list[str] = []
+    for paragraph in text.split("\n") if text else []:
+        line = ""
+        for gap, word in re.findall(r"(\s*)(\S+?-(?=\w)|\S+)", paragraph):
+            longer = f"{line}{' ' if gap and line else ''}{word}"
+            if line and text_width(longer, size) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def clip(text: str, width: float, size: float) -> str:
+    """Text shortened with an ellipsis to fit ``width`` inches."""
+    if text_width(text, size) <= width:
+        return text
+    while len(text) > 1 and text_width(text + "…", size) > width:
+        text = text[:-1].rstrip()
+    return text + "…"
+
+
+def aspect(content: Any) -> float:
+    """Height over width of a picture, map or explanation; 1 for None."""
+    if content is None:
+        return 1.0
+    if is_explanation(content):
+        content = content.heatmap
+    array = content if hasattr(content, "shape") else np.asarray(content)
+    height, width = array.shape[:2] if len(array.shape) == 2 or array.shape[2] == 3 else array.shape[1:]
+    return height / width
+
+
+def is_explanation(content: Any) -> bool:
+    """Whether something carries a heatmap and the picture it belongs to."""
+    return hasattr(content, "heatmap") and hasattr(content, "image")

@@ -1,0 +1,49 @@
+"""Small PNG files: exact where they fit, near the original where they do not, and always the same bytes."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+import camlib
+from camlib.png import compact
+
+
+def as_png(picture, **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+def pixels(data):
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+
+
+def test_small_picture_keeps_every_pixel():
+    picture = camlib.load_photo("goose").resize((40, 30))
+    assert (pixels(compact(as_png(picture), 100_000)) == np.asarray(picture)).all()
+
+
+def test_large_picture_shrinks_and_stays_close():
+    data = as_png(camlib.load_photo("goose"))
+    small = compact(data, 100_000)
+    assert len(small) < 0.6 * len(data)
+    assert np.abs(pixels(small) - pixels(data)).mean() < 8
+
+
+def test_same_bytes_again_and_a_result_gives_itself():
+    data = as_png(camlib.load_photo("goose"))
+    for limit in (10, 10_000_000):
+        once = compact(data, limit)
+        assert compact(data, limit) == once
+        assert compact(once, limit) == once
+
+
+def test_transparency_becomes_white():
+    clear = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    assert (pixels(compact(as_png(clear), 1000)) == 255).all()
+
+
+def test_resolution_is_written():
+    with Image.open(io.BytesIO(compact(as_png(Image.new("RGB", (4, 4))), 1000, dpi=150))) as picture:
+        assert round(picture.info["dpi"][0]) == 150

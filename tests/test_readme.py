@@ -1,0 +1,33 @@
+"""The README's own code does what its comments say."""
+
+import re
+
+import camlib
+from camlib import paths
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (paths.ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+
+
+def test_printed_lines_are_what_the_comments_say(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    camlib.load_photo("goose").save("holiday.jpg")
+    names = {}
+    exec(BLOCKS[0], names)
+    expected = re.findall(r"^print\(.*\)  # (.*)$", BLOCKS[0], re.M)
+    assert len(expected) == 2
+    assert capsys.readouterr().out.splitlines() == expected
+    assert [(row.picture, row.method) for row in names["rows"]] == [
+        (picture, method) for picture in (0, 1) for method in ("grad-cam", "sca-cam") for _ in range(2)
+    ]
+
+
+def test_method_of_the_readme_registers_and_runs():
+    block = next(block for block in BLOCKS if "@camlib.method" in block)
+    exec(block, {"camlib": camlib, "__name__": "readme"})
+    try:
+        e = camlib.explain(camlib.load_network("efficientnet-lite0"), camlib.load_photo("goose"), "my-cam")
+        assert e.weights.shape == (1280,) and not e.degenerate
+    finally:
+        from camlib import registry
+
+        del registry._methods["my-cam"]
