@@ -20,7 +20,7 @@ from camlib.registry import METHODS
 from camlib.zoo import load_network
 
 _OWN = "your own picture"
-_DEFAULT_LAYER = "(the network's default)"
+_DEFAULT_LAYER = ""  # a dropdown shows nothing for None
 
 
 @cache
@@ -50,7 +50,9 @@ class Explorer:
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="own picture", layout=wide)
         self.network = widgets.Dropdown(options=networks, description="network", layout=wide)
         self.target = widgets.Dropdown(description="class", layout=wide)
-        self.other = widgets.Text(description="other class", placeholder="tiger cat", continuous_update=False, layout=wide)
+        self.other = widgets.Text(
+            description="other class", placeholder="tiger cat", continuous_update=False, layout=wide
+        )
         self.layer = widgets.Dropdown(description="layer", layout=wide)
         self.method = widgets.Dropdown(
             options=methods or tuple(METHODS), value="grad-cam", description="method", layout=wide
@@ -61,7 +63,8 @@ class Explorer:
         self._own: Image.Image | None = None
         controls = [self.photo, self.upload, self.network, self.target, self.other, self.layer, self.method]
         self.widget = widgets.HBox(
-            [widgets.VBox(controls), widgets.VBox([self.view, self.message])], layout=widgets.Layout(flex_flow="row wrap")
+            [widgets.VBox(controls), widgets.VBox([self.view, self.message])],
+            layout=widgets.Layout(flex_flow="row wrap"),
         )
         self._quiet = False
         self._new_network()
@@ -99,10 +102,13 @@ class Explorer:
         net = _network(self.network.value)
         self._quiet = True
         self.layer.options = [
-            (f"{_DEFAULT_LAYER[:-1]}: {net.default_layer.name})", None),
-            *((f"{layer.name}  [{layer.channels} x {layer.height} x {layer.width}]", layer.name) for layer in net.layers(depth=2)),
+            (f"(the network's default: {net.default_layer.name})", _DEFAULT_LAYER),
+            *(
+                (f"{layer.name}  [{layer.channels} x {layer.height} x {layer.width}]", layer.name)
+                for layer in net.layers(depth=2)
+            ),
         ]
-        self.layer.value = None
+        self.layer.value = _DEFAULT_LAYER
         self._quiet = False
         self._new_picture()
 
@@ -133,7 +139,11 @@ class Explorer:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DegenerateMapWarning)  # the reason is shown under the picture
                 self.explanation = explain(
-                    _network(self.network.value), self._picture(), self.method.value, target, self.layer.value
+                    _network(self.network.value),
+                    self._picture(),
+                    self.method.value,
+                    target,
+                    self.layer.value or None,
                 )
         except ValueError as error:
             self._say(str(error))

@@ -10,8 +10,9 @@ from PIL import Image
 def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
     """The picture as a PNG without transparency and metadata; with a palette where it would exceed ``limit`` bytes.
 
-    The palette holds the 256 best colors of the picture itself and is dithered, which keeps photographs smooth. The
-    result may still exceed ``limit``. The same bytes give the same result, and a result gives itself.
+    The palette holds black, white and the 254 best colors of the picture itself and is dithered, which keeps
+    photographs smooth and paper white. The result may still exceed ``limit``. The same bytes give the same result,
+    and a result gives itself.
     """
     with Image.open(io.BytesIO(data)) as picture:
         if picture.mode == "P":
@@ -20,7 +21,8 @@ def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
     written = _written(exact, dpi)
     if len(written) <= limit:
         return written
-    palette = exact.quantize(256)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((exact.quantize(254).getpalette() or [])[: 254 * 3] + [0, 0, 0, 255, 255, 255])
     return _written(exact.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG), dpi)
 
 

@@ -39,7 +39,14 @@ def test_every_choice_reaches_the_map(explorer, net):
     expected = camlib.explain(net, camlib.load_photo("goose"), "layer-cam", layer="blocks.4")
     assert torch.equal(explorer.explanation.heatmap, expected.heatmap)
     assert explorer.target.label.startswith("goose")
-    assert "blocks.4" in explorer.message.value and "14 x 14" in explorer.message.value
+    assert "blocks.4" in explorer.message.value
+    assert "14 x 14" in explorer.message.value
+
+
+def test_every_control_shows_its_choice():
+    fresh = Explorer()
+    assert fresh.layer.label == "(the network's default: bn2)"
+    assert all(control.index is not None for control in (fresh.photo, fresh.network, fresh.target, fresh.method))
 
 
 def test_view_is_picture_beside_overlay(explorer):
@@ -55,7 +62,8 @@ def test_typed_class_wins_and_a_listed_one_takes_over_again(explorer):
     explorer.photo.value, explorer.other.value = "bull-mastiff", "tabby"
     assert explorer.explanation.target_name == "tabby"
     explorer.target.value = 242
-    assert explorer.other.value == "" and explorer.explanation.target == 242
+    assert explorer.other.value == ""
+    assert explorer.explanation.target == 242
 
 
 def test_wrong_class_name_is_answered_under_the_picture(explorer):
@@ -70,7 +78,7 @@ def test_wrong_class_name_is_answered_under_the_picture(explorer):
 def test_method_that_does_not_fit_the_layer_says_why(explorer):
     explorer.layer.value, explorer.method.value = "blocks.4", "gap-cam"
     assert "GAP-CAM needs a head" in explorer.message.value
-    explorer.layer.value = None
+    explorer.layer.value = ""
     assert explorer.explanation.method == "gap-cam"
 
 
@@ -89,7 +97,7 @@ def test_uploaded_photograph_is_explained(explorer, net):
     explorer.upload.value = uploaded("own.png", buffer.getvalue())
     assert explorer.photo.value == "your own picture"
     target, layer = explorer.target.value, explorer.layer.value
-    expected = camlib.explain(net, own, explorer.method.value, target, layer)
+    expected = camlib.explain(net, own, explorer.method.value, target, layer or None)
     assert torch.equal(explorer.explanation.heatmap, expected.heatmap)
 
 

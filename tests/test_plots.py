@@ -324,7 +324,7 @@ def test_network_diagram_groups_layers_and_colors_kinds():
 @pytest.mark.parametrize(
     ("text", "lines"),
     [
-        ("smooth-grad-cam++", ["smooth-", "grad-cam++"]),
+        ("smooth-grad-cam++", ["smooth-grad-", "cam++"]),
         ("a - b", ["a - b"]),
         ("one two", ["one two"]),
         ("given\nbreaks stay", ["given", "breaks stay"]),

@@ -47,3 +47,12 @@ def test_transparency_becomes_white():
 def test_resolution_is_written():
     with Image.open(io.BytesIO(compact(as_png(Image.new("RGB", (4, 4))), 1000, dpi=150))) as picture:
         assert round(picture.info["dpi"][0]) == 150
+
+
+def test_paper_stays_white_and_ink_black():
+    page = Image.new("RGB", (700, 512), "white")
+    page.paste(camlib.load_photo("goose"), (180, 0))
+    page.paste("black", (0, 0, 20, 512))
+    small = pixels(compact(as_png(page), 10))
+    assert (small[:, 30:170] == 255).all()
+    assert (small[:, :20] == 0).all()

@@ -26,7 +26,8 @@ def test_method_of_the_readme_registers_and_runs():
     exec(block, {"camlib": camlib, "__name__": "readme"})
     try:
         e = camlib.explain(camlib.load_network("efficientnet-lite0"), camlib.load_photo("goose"), "my-cam")
-        assert e.weights.shape == (1280,) and not e.degenerate
+        assert e.weights.shape == (1280,)
+        assert not e.degenerate
     finally:
         from camlib import registry
 
