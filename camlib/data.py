@@ -107,9 +107,7 @@ def mosaic(pictures: Sequence[str | Image.Image], columns: int = 2, cell: int = 
     Raises ValueError for an empty or incomplete grid, TypeError for anything that is no picture.
     """
     if isinstance(pictures, (str, Image.Image)):
-        raise TypeError(
-            f"pictures is one {type(pictures).__name__}; expected a sequence, e.g. [picture, picture]."
-        )
+        raise TypeError(f"pictures is one {type(pictures).__name__}; expected a sequence, e.g. [picture, picture].")
     if columns < 1 or cell < 1:
         raise ValueError(f"columns={columns}, cell={cell}: expected integers of at least 1.")
     if not pictures or len(pictures) % columns:
@@ -155,8 +153,7 @@ def verify_entry(entry: Entry) -> Path:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != entry["sha256"]:
         raise ValueError(
-            f"{entry['id']}: {path} has SHA-256 {found}, "
-            f"data/manifest.json expects {entry['sha256']}. {repair}"
+            f"{entry['id']}: {path} has SHA-256 {found}, data/manifest.json expects {entry['sha256']}. {repair}"
         )
     return path
 
@@ -195,14 +192,10 @@ def _entries(kind: str) -> dict[str, Entry]:
 def _entry(kind: str, name: str) -> Entry:
     entries = _entries(kind)
     if not isinstance(name, str):
-        raise TypeError(
-            f"name of a {kind} is a {type(name).__name__}; expected a string, one of {', '.join(entries)}."
-        )
+        raise TypeError(f"name of a {kind} is a {type(name).__name__}; expected a string, one of {', '.join(entries)}.")
     if name not in entries:
         near = get_close_matches(name.lower(), entries, n=3, cutoff=0.5) or list(entries)
-        raise ValueError(
-            f"no {kind} is called {name!r}; the nearest of {len(entries)} names: {', '.join(near)}."
-        )
+        raise ValueError(f"no {kind} is called {name!r}; the nearest of {len(entries)} names: {', '.join(near)}.")
     return entries[name]
 
 
@@ -215,13 +208,9 @@ def _as_picture(given: str | Image.Image) -> Image.Image:
     if isinstance(given, str):
         return load_photo(given)
     if not isinstance(given, Image.Image):
-        raise TypeError(
-            f"a picture is a {type(given).__name__}; expected a photograph's name or a PIL picture."
-        )
+        raise TypeError(f"a picture is a {type(given).__name__}; expected a photograph's name or a PIL picture.")
     if given.mode not in ("RGB", "L"):
-        raise ValueError(
-            f"a picture has mode {given.mode!r}; expected RGB or L: call picture.convert('RGB') first."
-        )
+        raise ValueError(f"a picture has mode {given.mode!r}; expected RGB or L: call picture.convert('RGB') first.")
     return given
 
 

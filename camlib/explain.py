@@ -87,14 +87,14 @@ def explain(
     Warns:
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
     """
-    if isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1:
-        raise ValueError(
-            f"explain takes one picture; given {list(photo.shape)}. Use camlib.compare for several."
-        )
-    (explanation,) = compare(
-        net, [photo], [method], [target], layer, relu=relu, normalized=normalized, options={method: options}
-    )
-    return explanation
+    several = isinstance(photo, list | tuple) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
+    if several:
+        raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
+    name = find_method(method).name
+    chosen = _methods([name], {name: options})
+    found = _explained(net, photo, chosen, [[target]], layer, relu, normalized, batch_size=1)
+    _warn_about_flat(found)
+    return found[0]
 
 
 def compare(
@@ -124,11 +124,33 @@ def compare(
     Returns:
         Explanations picture by picture, method by method, target by target.
     """
+    found = _explained(net, photos, _methods(methods, options or {}), targets, layer, relu, normalized, batch_size)
+    _warn_about_flat(found)
+    return found
+
+
+def _warn_about_flat(explanations: list[Explanation]) -> None:
+    for explanation in explanations:
+        if explanation.degenerate:
+            # Level 3 is the line that called explain or compare.
+            warnings.warn(_degenerate_text(explanation), DegenerateMapWarning, stacklevel=3)
+
+
+def _explained(
+    net: Network,
+    photos: Any,
+    chosen: list[tuple[Method, Mapping[str, Any]]],
+    targets: Any,
+    layer: str | nn.Module | None,
+    relu: bool | None,
+    normalized: bool | None,
+    batch_size: int,
+) -> list[Explanation]:
+    """The work of :func:`explain` and :func:`compare`: one trace a batch, read by every method for every target."""
     if not isinstance(net, Network):
         raise TypeError(
             f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
         )
-    chosen = _methods(methods, options or {})
     pairs = _prepare(net, photos, normalized)
     wanted = _targets_by_picture(targets, len(pairs))
     found: dict[tuple[int, int, int], Explanation] = {}
@@ -141,11 +163,7 @@ def compare(
             for t, target in enumerate(columns):
                 made = _explain_batch(trace, method, given, target, relu, indices, images)
                 found |= {(e.picture, m, t): e for e in made}
-    explanations = [found[key] for key in sorted(found)]
-    for explanation in explanations:
-        if explanation.degenerate:
-            warnings.warn(_degenerate_text(explanation), DegenerateMapWarning, stacklevel=2)
-    return explanations
+    return [found[key] for key in sorted(found)]
 
 
 def _methods(
@@ -167,20 +185,25 @@ def _prepare(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
         raise ValueError(
             f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
         )
-    if isinstance(photos, Tensor) and photos.dim() == 4:
-        if not len(photos):
-            raise ValueError(f"The batch is empty: {list(photos.shape)}. Give at least one picture.")
-        return [_prepare_one(net, photo, normalized is not False) for photo in photos]
-    if not isinstance(photos, list | tuple):
-        photos = [photos]
-    if not photos:
+    single: list[tuple[Any, bool]] = []  # (picture, ready network input?)
+    for photo in photos if isinstance(photos, list | tuple) else [photos]:
+        if isinstance(photo, Tensor) and photo.dim() == 4:
+            if not len(photo):
+                raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
+            single += [(one, normalized is not False) for one in photo]
+        else:
+            single.append((photo, bool(normalized) and isinstance(photo, Tensor)))
+    if not single:
         raise ValueError("No picture was given. Give at least one.")
     prepared = []
-    for photo in photos:
-        if isinstance(photo, Tensor) and photo.dim() == 4:
-            prepared += _prepare(net, photo, normalized)
-        else:
-            prepared.append(_prepare_one(net, photo, bool(normalized) and isinstance(photo, Tensor)))
+    for index, (photo, ready) in enumerate(single):
+        try:
+            prepared.append(_prepare_one(net, photo, ready))
+        except (ValueError, TypeError) as error:
+            if len(single) == 1:
+                raise
+            kind = ValueError if isinstance(error, ValueError) else TypeError
+            raise kind(f"Picture {index} of {len(single)} (counted from 0): {error}") from error
     return prepared
 
 
@@ -207,7 +230,7 @@ def _batches(pairs: list[tuple[Tensor, Tensor]], batch_size: int) -> Iterable[li
 
 def _targets_by_picture(targets: Any, pictures: int) -> list[list[Target]]:
     """One list of targets for each picture, all of one length."""
-    if targets is None or isinstance(targets, str | int):
+    if isinstance(targets, str) or not isinstance(targets, Iterable) or getattr(targets, "ndim", 1) == 0:
         targets = [targets]
     targets = list(targets)
     if not targets:
@@ -280,7 +303,7 @@ def _why_flat(signed: Tensor, weights: Tensor | None) -> str:
         return "weights and activations cancel everywhere"
     if float(signed.max()) <= 0:
         return (
-            f"the weighted sum is nowhere positive (largest value {float(signed.max()):.3g}), so the ReLU leaves "
+            f"the weighted sum is nowhere positive (largest value {float(signed.max()) + 0.0:.3g}), so the ReLU leaves "
             f"nothing: the layer speaks against this class. relu=False shows the signed map"
         )
     return "the map is constant"

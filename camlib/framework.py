@@ -28,9 +28,7 @@ def class_activation_map(weights: Tensor, activations: Tensor) -> Tensor:
     if weights.shape == activations.shape:
         return (weights * activations).sum(dim=1)
     b, k, h, w = activations.shape
-    raise ValueError(
-        f"Weights {list(weights.shape)} do not fit feature maps; expected [{b},{k}] or [{b},{k},{h},{w}]."
-    )
+    raise ValueError(f"Weights {list(weights.shape)} do not fit feature maps; expected [{b},{k}] or [{b},{k},{h},{w}].")
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -53,10 +51,10 @@ def normalize(maps: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (scaled maps [B, H, W] in [0, 1], flat [B] bool).
     """
+    _, exponent = torch.frexp(maps.abs().amax(dim=(1, 2), keepdim=True))
+    maps = torch.ldexp(maps, -exponent.clamp(min=-100))  # exact, and no difference overflows
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
     span = high - low
-    flat = ~(span > 16 * torch.finfo(maps.dtype).eps * torch.maximum(high.abs(), low.abs()))
-    scaled = torch.where(
-        flat, torch.zeros_like(maps), (maps - low) / torch.where(flat, torch.ones_like(span), span)
-    )
+    flat = span <= 16 * torch.finfo(maps.dtype).eps * torch.maximum(high.abs(), low.abs())
+    scaled = torch.where(flat, torch.zeros_like(maps), (maps - low) / torch.where(flat, torch.ones_like(span), span))
     return scaled, flat.flatten()

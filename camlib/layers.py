@@ -8,12 +8,13 @@ is told apart from the result by its version counter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from statistics import mode
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _POOLS = (
@@ -30,7 +31,6 @@ _RECTIFYING = {  # operation -> (name, whether it works in place)
     torch.ops.aten.hardtanh.default: ("relu6", 0),
     torch.ops.aten.hardtanh_.default: ("relu6", 1),
 }
-_CEILINGS = {"relu": None, "relu6": 6.0}
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,13 @@ class Layer:
         return self.height, self.width
 
     def to_maps(self, output: Tensor) -> Tensor:
-        """Read the module's output as feature maps [B, K, h, w], rectified where the name says so."""
-        maps = output
+        """Read the layer's output (behind the rectifier where the name says so) as feature maps [B, K, h, w]."""
         if self.kind == "channels-last map":
-            maps = output.permute(0, 3, 1, 2)
-        elif self.kind == "tokens":
+            return output.permute(0, 3, 1, 2)
+        if self.kind == "tokens":
             grid = output[:, self.prefix :].unflatten(1, self.size)  # [B, h, w, K]
-            maps = grid.permute(0, 3, 1, 2)
-        return maps.clamp(min=0, max=_CEILINGS[self.rectifier]) if self.rectifier else maps
+            return grid.permute(0, 3, 1, 2)
+        return output
 
     def from_maps(self, maps: Tensor, output: Tensor) -> Tensor:
         """The inverse of :meth:`to_maps`: a tensor with the shape of ``output``, whose class tokens are kept."""
@@ -207,7 +206,7 @@ def _grid(tokens: int, probe: Probe) -> tuple[int, int, int] | None:
     maps = {tuple(o.tensor.shape[-2:]) for o in probe.outputs if o.tensor.dim() == 4 and not o.channels_last}
     for prefix in range(9):
         for h, w in sorted(maps, reverse=True):
-            if h * w == tokens - prefix and h * w > 1:
+            if h * w == tokens - prefix and h * w > 1 and _proportional(h, w, probe):
                 return prefix, h, w
     return None
 
@@ -281,9 +280,7 @@ def _variants(group: list[_Output], probe: Probe, module_keys: set[tuple[int, in
     layers = [replace(layer, aliases=aliases, note=_note(group, probe))]
     name, result = probe.rectified.get(first.key, ("", None))
     if name and result not in module_keys:
-        layers.append(
-            replace(layer, name=f"{layer.name}+{name}", rectifier=name, note="rectified by a function call")
-        )
+        layers.append(replace(layer, name=f"{layer.name}+{name}", rectifier=name, note="rectified by a function call"))
     return layers
 
 
@@ -312,13 +309,10 @@ def _patch_tokens_matter(module: nn.Module, inputs: Tensor, layers: list[Layer])
             features.append(args[0])
 
     handles = [
-        module.get_submodule(name).register_forward_hook(keep(name))
-        for name in {layer.module for layer in layers}
+        module.get_submodule(name).register_forward_hook(keep(name)) for name in {layer.module for layer in layers}
     ]
     handles += [
-        child.register_forward_pre_hook(keep_features)
-        for child in module.modules()
-        if isinstance(child, nn.Linear)
+        child.register_forward_pre_hook(keep_features) for child in module.modules() if isinstance(child, nn.Linear)
     ]
     try:
         with torch.enable_grad():
@@ -339,22 +333,64 @@ def _patch_tokens_matter(module: nn.Module, inputs: Tensor, layers: list[Layer])
 
 
 @contextmanager
-def replacing_output(
-    module: nn.Module, layer: Layer, replacement: Callable[[Tensor], Tensor]
-) -> Iterator[None]:
-    """Inside the block the layer's output passes through ``replacement``; the hook is always removed."""
+def replacing_output(module: nn.Module, layer: Layer, replacement: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Inside the block the layer's output passes through ``replacement``; the hook is always removed.
+
+    A layer that is the result of a rectifying function call is replaced behind that call: in front of it the
+    derivative of the ReLU would cut the gradient wherever the rectified map is zero.
+    """
     calls = 0
+    rectification = _ReplacingRectification(replacement) if layer.rectifier else None
 
     def hook(_module: nn.Module, _args: tuple, _kwargs: dict, output: Tensor) -> Tensor | None:
         nonlocal calls
         calls += 1
-        return replacement(output) if calls == layer.call else None
+        if calls != layer.call:
+            return None
+        if rectification:
+            rectification.expect(output)
+            return None
+        return replacement(output)
 
     handle = module.get_submodule(layer.module).register_forward_hook(hook, with_kwargs=True)
     try:
-        yield
+        with rectification or nullcontext():
+            yield
     finally:
         handle.remove()
+
+
+class _ReplacingRectification(TorchFunctionMode):
+    """Passes the result of one ReLU function call, the one on the expected tensor, through ``replacement``."""
+
+    _names = ("relu", "relu_", "relu6", "relu6_", "hardtanh", "hardtanh_")
+
+    def __init__(self, replacement: Callable[[Tensor], Tensor | None]) -> None:
+        super().__init__()
+        self.replacement = replacement
+        self.source: Tensor | None = None
+        self.version = 0
+
+    def expect(self, source: Tensor) -> None:
+        """Wait for a ReLU of this tensor in the state it has now."""
+        self.source, self.version = source, source._version
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        source = self.source
+        if (
+            source is None
+            or getattr(func, "__name__", "") not in self._names
+            or (args[0] if args else kwargs.get("input")) is not source
+            or source._version != self.version
+        ):
+            return func(*args, **kwargs)
+        self.source = None
+        result = func(*args, **kwargs)
+        replaced = self.replacement(result)
+        if replaced is None or result is not source:
+            return result if replaced is None else replaced
+        return source.copy_(replaced)  # in-place: the network may go on with either of the two names
 
 
 def _everything_passes(module: nn.Module, inputs: Tensor, layer: Layer, logits: Tensor) -> bool:
@@ -371,6 +407,8 @@ def _everything_passes(module: nn.Module, inputs: Tensor, layer: Layer, logits: 
     with torch.no_grad():
         with replacing_output(module, layer, keep):
             module(inputs)
+        if not kept:  # a rectifier inside compiled code cannot be reached
+            return False
         with replacing_output(module, layer, lambda output: layer.from_maps(kept[0], output).clone()):
             other = module(inputs.flip(-1) * 0.5)
     return bool((other - logits).abs().max() <= 1e-3 * logits.abs().max() + 1e-12)
@@ -391,6 +429,7 @@ def default_layer(module: nn.Module, inputs: Tensor, probe: Probe) -> Layer | No
             candidates += reversed(_variants(group, probe, keys))
     if candidates and candidates[0].kind == "tokens":
         tokens = [layer for layer in candidates if layer.kind == "tokens"]
+        tokens = [layer for layer in tokens if layer.size == tokens[0].size]  # the last stage
         widths = [layer.channels for layer in tokens]  # the residual stream, not the wider inside of a block
         tokens = [layer for layer in tokens if layer.channels == mode(widths)][:24]
         alive = _patch_tokens_matter(module, inputs, tokens)

@@ -95,9 +95,7 @@ def bootstrap_interval(
     return Interval(float(statistic(sample)), float(low), float(high))
 
 
-def paired_difference(
-    a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, **options: Any
-) -> Interval:
+def paired_difference(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, **options: Any) -> Interval:
     """Mean of ``a - b`` over the same pictures with its bootstrap interval, as (value, low, high).
 
     ``a`` and ``b`` are [n], in the same order of pictures; ``options`` go to `bootstrap_interval`. The

@@ -42,6 +42,21 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
+def _with_gradients(module: nn.Module) -> nn.Module:
+    """The module, or a copy that autograd can use if its tensors were made under ``torch.inference_mode``."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if not any(tensor.is_inference() for tensor in tensors):
+        return module
+    with torch.inference_mode(False):
+        return copy.deepcopy(module, {id(tensor): _normal(tensor) for tensor in tensors})
+
+
+def _normal(tensor: Tensor) -> Tensor:
+    """An ordinary copy of an inference tensor; a parameter stays a parameter."""
+    copied = tensor.detach().clone()
+    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
+
+
 class Network:
     """A classifier that can be explained.
 
@@ -71,16 +86,13 @@ class Network:
         if not isinstance(module, nn.Module):
             raise TypeError(f"Network takes a torch.nn.Module; given {type(module).__name__}.")
         if transform is not None and not isinstance(transform, Preprocess) and not callable(transform):
-            raise TypeError(
-                f"transform is a camlib.Preprocess or a callable; given {type(transform).__name__}."
-            )
+            raise TypeError(f"transform is a camlib.Preprocess or a callable; given {type(transform).__name__}.")
         self.module = module
         self.name = name or type(module).__name__
         self.class_names = list(class_names) if class_names is not None else None
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
-        self._callable = (
-            transform if transform is not None and not isinstance(transform, Preprocess) else None
-        )
+        self.module = _with_gradients(module)
+        self._callable = transform if transform is not None and not isinstance(transform, Preprocess) else None
         self.preprocess = _preprocess_of(transform)
         self._surveys: dict[tuple[int, ...], _Survey] = {}
 
@@ -112,9 +124,7 @@ class Network:
     def with_input_size(self, size: int | tuple[int, int]) -> Network:
         """The same module and settings for pictures of another size (mosaics, high resolution)."""
         if self._callable is not None:
-            raise ValueError(
-                "This network was given its own transform; give another transform instead of a size."
-            )
+            raise ValueError("This network was given its own transform; give another transform instead of a size.")
         size = (size, size) if isinstance(size, int) else tuple(size)
         other = copy.copy(self)
         other.preprocess = replace(self.preprocess, size=size)
@@ -154,16 +164,13 @@ class Network:
         finite = inputs.isfinite().flatten(1).all(dim=1)
         if not bool(finite.all()):
             bad = [i for i, ok in enumerate(finite.tolist()) if not ok]
-            raise ValueError(f"Picture {bad} of the batch holds NaN or Inf. Replace those pixels first.")
+            which = f"Picture {', '.join(map(str, bad))} of the batch" if len(finite) > 1 else "The picture"
+            raise ValueError(f"{which} holds NaN or Inf. Replace those pixels first.")
         wanted = self._input_channels()
         if wanted is not None and inputs.shape[1] != wanted:
             raise ValueError(
                 f"{self.name} takes {wanted}-channel pictures; given {list(inputs.shape)}. "
-                + (
-                    "Use x.expand(-1, 3, -1, -1) for gray pictures."
-                    if wanted == 3
-                    else "Pass a matching transform."
-                )
+                + ("Use x.expand(-1, 3, -1, -1) for gray pictures." if wanted == 3 else "Pass a matching transform.")
             )
         # A copy made outside inference mode: autograd cannot save inference tensors.
         with torch.inference_mode(False):
@@ -177,11 +184,7 @@ class Network:
     def check_logits(self, logits: object, inputs: Tensor) -> Tensor:
         """Logits [B, classes] that are finite; anything else raises and says what came instead."""
         if not isinstance(logits, Tensor):
-            given = (
-                f"dict with keys {sorted(map(str, logits))}"
-                if isinstance(logits, dict)
-                else type(logits).__name__
-            )
+            given = f"dict with keys {sorted(map(str, logits))}" if isinstance(logits, dict) else type(logits).__name__
             raise TypeError(
                 f"{self.name} returned a {given}; expected logits [B, classes]. Wrap the module so that forward "
                 f"returns the one tensor of logits."
@@ -192,9 +195,7 @@ class Network:
                 f"[{inputs.shape[0]}, classes]. Pool or flatten the output before handing the module over."
             )
         if self.class_names is not None and len(self.class_names) != logits.shape[1]:
-            raise ValueError(
-                f"{len(self.class_names)} class names for {logits.shape[1]} logits of {self.name}."
-            )
+            raise ValueError(f"{len(self.class_names)} class names for {logits.shape[1]} logits of {self.name}.")
         if not bool(logits.isfinite().all()):
             raise ValueError(
                 f"{self.name} returned NaN or Inf logits on finite input. Check its weights, or run it in float32 "
@@ -205,7 +206,8 @@ class Network:
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits [B, classes] (float32) of a ready batch, one forward pass without gradients."""
         inputs = self.check_batch(inputs)
-        with evaluating(self.module), torch.inference_mode():
+        # Not inference mode: what the module keeps from this pass must serve a later gradient.
+        with torch.inference_mode(False), torch.no_grad(), evaluating(self.module):
             return self.check_logits(self.module(inputs), inputs).float()
 
     def predict(self, photo: Picture, top: int = 5) -> list[tuple[int, str, float]]:
@@ -271,27 +273,21 @@ class Network:
             for name, child in self.module.named_modules():
                 if child is layer:
                     return name
-            raise ValueError(
-                f"This {type(layer).__name__} is not part of {self.name}. Name one of its own layers."
-            )
+            raise ValueError(f"This {type(layer).__name__} is not part of {self.name}. Name one of its own layers.")
         raise TypeError(f"A layer is a name or a module; given {type(layer).__name__}.")
 
     def survey(self, inputs: Tensor | None = None) -> _Survey:
-        """What a probing pass on the first picture (or on gray noise of the input size) finds; kept per size."""
-        if inputs is None:
-            channels = self._input_channels() or self.preprocess.channels
-            with torch.inference_mode(False):
-                noise = torch.rand(1, channels, *self.input_size, generator=torch.Generator().manual_seed(0))
-                inputs = self.check_batch(noise)
-        key = tuple(inputs.shape[1:])
+        """What a probing pass on seeded noise of the pictures' size finds; kept per size, whatever they show."""
+        channels = self._input_channels() or self.preprocess.channels
+        key = (channels, *self.input_size) if inputs is None else tuple(inputs.shape[1:])
         if key not in self._surveys:
-            first = inputs[:1]
             with torch.inference_mode(False), evaluating(self.module):
-                found = probe(self.module, first)
-                self.check_logits(found.logits, first)
+                noise = self.check_batch(torch.rand(1, *key, generator=torch.Generator().manual_seed(0)))
+                found = probe(self.module, noise)
+                self.check_logits(found.logits, noise)
                 self._surveys[key] = _Survey(
                     layers=layers_of(found),
-                    default=default_layer(self.module, first, found),
+                    default=default_layer(self.module, noise, found),
                     calls=found.calls,
                     others=found.others,
                     shapes={o.name: list(o.tensor.shape) for o in found.outputs},
@@ -356,6 +352,11 @@ class Network:
         if survey.calls[module] > 1 and not call:
             runs = [n for n in names if split_name(n)[0] == module] or [f"{module}:1"]
             return f"Layer {module!r} runs {survey.calls[module]} times in one pass. Say which: {', '.join(runs[:6])}."
+        if call:
+            runs = f"{survey.calls[module]} time{'s' if survey.calls[module] > 1 else ''}"
+            return (
+                f"Layer {module!r} runs {runs} in one pass, so there is no {name!r}. Layers: {', '.join(names[-4:])}."
+            )
         if rectifier:
             return f"{self.name} does not rectify {module!r} by a function call; use {module!r} or a ReLU module."
         return (

@@ -98,9 +98,7 @@ def find_notebook(notebook: str | Path) -> Path:
         if path.is_file():
             return path.resolve()
     there = ", ".join(sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))) or "none"
-    raise FileNotFoundError(
-        f"notebook {str(notebook)!r} is no file and no name in notebooks/, which has: {there}."
-    )
+    raise FileNotFoundError(f"notebook {str(notebook)!r} is no file and no name in notebooks/, which has: {there}.")
 
 
 def parameter_names(notebook: str | Path) -> list[str]:
@@ -221,9 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(required=True)
     running = actions.add_parser("run", help="execute a notebook and clean it")
     running.add_argument("notebook", help="path, or name in notebooks/")
-    running.add_argument(
-        "--output", type=Path, default=paths.BUILD / "notebooks", help="folder of the result"
-    )
+    running.add_argument("--output", type=Path, default=paths.BUILD / "notebooks", help="folder of the result")
     running.add_argument("-p", dest="parameters", nargs=2, action="append", metavar=("KEY", "VALUE"))
     running.set_defaults(act=_run)
     cleaning = actions.add_parser("clean", help="clean a notebook in place")

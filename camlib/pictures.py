@@ -24,17 +24,22 @@ class Preprocess:
     """How a network wants its pictures: resized to ``size`` (both sides, nothing cropped), then ``(x - mean) / std``.
 
     The whole picture is shown to the network, so that a heatmap covers all of it; this is what Wang et al. (2019)
-    and Liang et al. (2022) do. ``size`` is (H, W); ``len(mean)`` is the number of color channels (1 or 3).
+    and Liang et al. (2022) do. ``size`` is (H, W), or one number for a square; ``len(mean)`` is the number of color
+    channels (1 or 3).
     """
 
-    size: tuple[int, int] = (224, 224)
+    size: tuple[int, int] | int = (224, 224)
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
+        if isinstance(self.size, int):
+            object.__setattr__(self, "size", (self.size, self.size))
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise ValueError(f"mean {self.mean} and std {self.std}: expected one or three values each.")
+        if min(self.std) <= 0:
+            raise ValueError(f"std {self.std}: expected positive values.")
         if self.interpolation not in _RESAMPLING:
             raise ValueError(f"interpolation {self.interpolation!r}: expected one of {sorted(_RESAMPLING)}.")
         if len(self.size) != 2 or min(self.size) < 1:
@@ -119,7 +124,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
         raise ValueError(f"An array picture is [H,W], [H,W,3] or [H,W,4]; given shape {list(array.shape)}.")
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if array.dtype == np.uint16:
-        array = (array // 257).astype(np.uint8)
+        array = np.round(array / 257).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         _check_range(float(np.min(array)), float(np.max(array)))
         array = np.round(array * 255).astype(np.uint8)
@@ -129,9 +134,12 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Gray pictures of 16 or 32 bits: [0, 1] floats, [0, 255], or the 16-bit range, told apart by their maximum."""
+    """Gray pictures of 16 or 32 bits; 32-bit ones hold [0, 1] (floats), [0, 255] or 16 bits: their maximum tells."""
     values = np.asarray(image, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("The picture holds NaN or Inf. Replace those pixels before explaining it.")
     top = 65535.0 if values.max() > 255 else 255.0 if values.max() > 1 or image.mode != "F" else 1.0
+    top = 65535.0 if image.mode.startswith("I;16") else top
     return Image.fromarray(np.clip(np.round(values / top * 255), 0, 255).astype(np.uint8))
 
 

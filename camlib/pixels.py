@@ -55,16 +55,15 @@ def _attribute(trace: Trace, target: Tensor, explainer: Callable[..., object], *
         inputs = trace.inputs.detach().clone().requires_grad_(True)
         twin = captum_module(trace.network)
         with evaluating(twin):
-            return explainer(twin).attribute(inputs, target=target.to(inputs.device), **options).detach()
+            index = target.to(inputs.device).clone()
+            return explainer(twin).attribute(inputs, target=index, **options).detach()
 
 
 def _warn_about_relus(trace: Trace, name: str) -> None:
     modules = sum(isinstance(child, RECTIFIERS) for child in trace.network.module.modules())
     functional = trace.network.survey(trace.inputs).functional_relus
     if not modules:
-        warnings.warn(
-            f"{trace.network.name} has no ReLU module: {name} is the plain gradient here.", stacklevel=3
-        )
+        warnings.warn(f"{trace.network.name} has no ReLU module: {name} is the plain gradient here.", stacklevel=3)
     elif functional:
         warnings.warn(
             f"{trace.network.name} applies {functional} ReLU(s) by a function call; {name} leaves these as they are.",
@@ -136,8 +135,11 @@ def smooth_grad(
     spreads = (trace.inputs.amax(dim=(1, 2, 3)) - trace.inputs.amin(dim=(1, 2, 3))).tolist()
 
     def tunnel(module: nn.Module) -> object:
+        def logits(noisy: Tensor) -> Tensor:  # captum's noise is float32 whatever the network's type
+            return module(noisy.to(trace.inputs.dtype))
+
         return _PictureByPicture(
-            NoiseTunnel(Saliency(module)), [noise * spread for spread in spreads], seed, samples, batch
+            NoiseTunnel(Saliency(logits)), [noise * spread for spread in spreads], seed, samples, batch
         )
 
     return _saliency(_attribute(trace, target, tunnel))
@@ -187,7 +189,5 @@ def integrated_gradients(
     """
     size = max(batch, trace.inputs.shape[0])
     return _saliency(
-        _attribute(
-            trace, target, IntegratedGradients, n_steps=steps, baselines=baseline, internal_batch_size=size
-        )
+        _attribute(trace, target, IntegratedGradients, n_steps=steps, baselines=baseline, internal_batch_size=size)
     )

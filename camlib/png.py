@@ -22,7 +22,7 @@ def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
     if len(written) <= limit:
         return written
     palette = Image.new("P", (1, 1))
-    palette.putpalette((exact.quantize(254).getpalette() or [])[: 254 * 3] + [0, 0, 0, 255, 255, 255])
+    palette.putpalette([*(exact.quantize(254).getpalette() or [])[: 254 * 3], 0, 0, 0, 255, 255, 255])
     return _written(exact.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG), dpi)
 
 

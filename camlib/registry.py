@@ -39,9 +39,7 @@ class Method:
         unknown = sorted(set(options) - set(self.options))
         if unknown:
             known = ", ".join(f"{key}={value!r}" for key, value in self.options.items()) or "none"
-            raise ValueError(
-                f"{self.name} has no option {', '.join(map(repr, unknown))}. Its options: {known}."
-            )
+            raise ValueError(f"{self.name} has no option {', '.join(map(repr, unknown))}. Its options: {known}.")
         return dict(options)
 
 
@@ -85,9 +83,7 @@ def method(
         identity = function.__module__, function.__qualname__
         taken = _methods.get(name)
         if taken and (taken.function.__module__, taken.function.__qualname__) != identity:
-            raise ValueError(
-                f"The name {name!r} is taken by {taken.function.__qualname__}. Choose another one."
-            )
+            raise ValueError(f"The name {name!r} is taken by {taken.function.__qualname__}. Choose another one.")
         _methods[name] = Method(
             name=name,
             function=function,
@@ -121,7 +117,5 @@ def find_method(name: str) -> Method:
         raise TypeError(f"A method is named by a string such as 'grad-cam'; given {name!r}.")
     if name not in METHODS:
         near = difflib.get_close_matches(name.lower(), METHODS, n=4, cutoff=0.4) or list(METHODS)
-        raise ValueError(
-            f"No method is called {name!r}. Nearest: {', '.join(near)}. camlib.METHODS lists all."
-        )
+        raise ValueError(f"No method is called {name!r}. Nearest: {', '.join(near)}. camlib.METHODS lists all.")
     return METHODS[name]

@@ -67,9 +67,7 @@ def _load_items() -> dict[str, Item]:
     for row in csv.DictReader(io.StringIO(text)):
         item = Item(**row)
         if item.id in items or item.kind not in KINDS or item.paper not in PAPERS:
-            raise ValueError(
-                f"items.csv: row {row} repeats an id or has a kind not in {KINDS} or an unknown paper"
-            )
+            raise ValueError(f"items.csv: row {row} repeats an id or has a kind not in {KINDS} or an unknown paper")
         items[item.id] = item
     return items
 
@@ -151,8 +149,7 @@ def check(
         raise ValueError(f"{item_id}: tolerance is {tolerance}; expected a number that is not negative")
     if not size <= limit:
         raise AssertionError(
-            f"{item_id} does not hold on {network}, {data}: {statement}; "
-            f"error {size:.3g}, tolerance {limit:.3g}"
+            f"{item_id} does not hold on {network}, {data}: {statement}; error {size:.3g}, tolerance {limit:.3g}"
         )
     row = {"statement": statement, "holds_to": limit, "network": network, "data": data}
     _update("manifest.json", partial(_enter_check, item, row, profile))
@@ -239,14 +236,10 @@ def _item(item_id: str) -> Item:
 def _check_kind(obj: Any, item: Item) -> None:
     """TypeError or ValueError where an object cannot be that item."""
     if not isinstance(obj, Figure | pd.DataFrame):
-        raise TypeError(
-            f"{item.id}: given {type(obj).__name__}; expected a matplotlib Figure or a pandas DataFrame"
-        )
+        raise TypeError(f"{item.id}: given {type(obj).__name__}; expected a matplotlib Figure or a pandas DataFrame")
     wrong = "table" if isinstance(obj, Figure) else "figure"
     if item.kind == wrong:
-        raise ValueError(
-            f"{item.id} is a {item.kind}; given a {type(obj).__name__}. Tables beside a figure: extra="
-        )
+        raise ValueError(f"{item.id} is a {item.kind}; given a {type(obj).__name__}. Tables beside a figure: extra=")
 
 
 def _entry(item_id: str) -> dict[str, Any]:
@@ -336,9 +329,7 @@ def _csv(frame: pd.DataFrame) -> bytes:
 def _frame_markdown(frame: pd.DataFrame) -> str:
     """Table as Markdown; floats with four digits."""
     flat = frame.reset_index() if _has_index(frame) else frame
-    titles = [
-        " ".join(map(str, name)).strip() if isinstance(name, tuple) else str(name) for name in flat.columns
-    ]
+    titles = [" ".join(map(str, name)).strip() if isinstance(name, tuple) else str(name) for name in flat.columns]
     rows = [[_text(value) for value in row] for row in flat.itertuples(index=False, name=None)]
     return _table(titles, rows) + "\n"
 
@@ -430,9 +421,7 @@ def problems() -> list[str]:
                 found.append(f"{name}: missing; notebook {entry['notebook']} makes it")
             elif _sha256(path.read_bytes()) != digest:
                 found.append(f"{name}: not the file that {entry['notebook']} made")
-    present = {
-        path.relative_to(paths.FIGURES).as_posix() for path in paths.FIGURES.rglob("*") if path.is_file()
-    }
+    present = {path.relative_to(paths.FIGURES).as_posix() for path in paths.FIGURES.rglob("*") if path.is_file()}
     found += [f"{name}: no item of the manifest owns it" for name in sorted(present - owned)]
     return found + _stale()
 
@@ -500,9 +489,7 @@ def _section(entries: Mapping[str, Any], items: Sequence[Item]) -> list[str]:
 def _exhibit(item: Item, entry: Mapping[str, Any]) -> str:
     """One made item: heading, picture, caption, links."""
     names = list(entry["files"])
-    pictures = [
-        f'<img src="{name}" width="720" alt="{item.title}">' for name in names if name.endswith(".png")
-    ]
+    pictures = [f'<img src="{name}" width="720" alt="{item.title}">' for name in names if name.endswith(".png")]
     links = " · ".join(
         f"[{Path(name).suffix[1:] if name.count('-') <= 2 else Path(name).name}]({name})" for name in names
     )
@@ -529,8 +516,7 @@ def _caption(item: Item, entry: Mapping[str, Any]) -> str:
     """Caption with network, data, n, seed and difference from the paper, or what was checked."""
     if "caption" not in entry:
         rows = [
-            f"{row['statement']} (to {row['holds_to']:.3g}; {row['network']}; {row['data']})"
-            for row in entry["checks"]
+            f"{row['statement']} (to {row['holds_to']:.3g}; {row['network']}; {row['data']})" for row in entry["checks"]
         ]
         return f"**{item.id}.** {item.title}. Checked: {'; '.join(rows)}."
     facts = {key: entry[key] for key in ("network", "data", "n", "seed") if entry[key] not in (None, "")}
@@ -540,9 +526,7 @@ def _caption(item: Item, entry: Mapping[str, Any]) -> str:
 
 def _fact(name: str, value: Any) -> str:
     """One fact of a caption."""
-    return {"network": "Network", "data": "data"}.get(name, name) + (
-        f" = {value}" if name == "n" else f" {value}"
-    )
+    return {"network": "Network", "data": "data"}.get(name, name) + (f" = {value}" if name == "n" else f" {value}")
 
 
 def _notebook(item: Item, base: Path | None = None) -> str:
@@ -617,9 +601,7 @@ def items_block() -> str:
             made = sum(item.id in entries for item in members)
             state = f"{made} of {len(members)}" if made else "open"
             place = _notebook(members[0], paths.ROOT) if made else notebook
-            rows.append(
-                [name, _ranges([item.id.removeprefix(f"{paper}-") for item in members]), place, state]
-            )
+            rows.append([name, _ranges([item.id.removeprefix(f"{paper}-") for item in members]), place, state])
     made = sum(item_id in entries for item_id in ITEMS)
     link = _from(paths.ROOT, paths.FIGURES / "README.md")
     head = f"{made} of {len(ITEMS)} items are made; all of them with captions: [gallery]({link})."

@@ -34,7 +34,5 @@ def setup(seed: int = 0, threads: int | None = None) -> None:
 def _thread_count(threads: int | None) -> int:
     given = os.environ.get("CAMLIB_THREADS", DEFAULT_THREADS) if threads is None else threads
     if not str(given).isdecimal() or int(given) < 1:
-        raise ValueError(
-            f"threads {given!r}: expected an integer of at least 1 (argument or CAMLIB_THREADS)."
-        )
+        raise ValueError(f"threads {given!r}: expected an integer of at least 1 (argument or CAMLIB_THREADS).")
     return int(given)

@@ -99,9 +99,7 @@ class Trace:
             leaf = self.layer.to_maps(output).detach().clone().requires_grad_(True)
             leaves.append(leaf)
             torch.set_grad_enabled(True)  # the body runs without a graph, the head with one
-            return self.layer.from_maps(
-                leaf, output
-            ).clone()  # a clone: the next in-place ReLU must not touch M
+            return self.layer.from_maps(leaf, output).clone()  # a clone: the next in-place ReLU must not touch M
 
         with (
             torch.inference_mode(False),
@@ -142,7 +140,8 @@ class Trace:
         gradient = None
         if logits.requires_grad:
             with torch.inference_mode(False), torch.enable_grad():
-                score = logits.gather(1, target.to(logits.device)[:, None]).sum()
+                index = target.to(logits.device).clone()  # autograd cannot save an index made in inference mode
+                score = logits.gather(1, index[:, None]).sum()
                 (gradient,) = torch.autograd.grad(score, leaf, retain_graph=True, allow_unused=True)
         if gradient is None:
             raise ValueError(
@@ -178,7 +177,9 @@ class Trace:
         sums = {key: torch.zeros(3, *self.activations.shape).to(self.activations) for key in wanted}
         for _ in range(samples):
             draw = torch.randn(self.inputs.shape[1:], generator=generator).to(self.inputs)
-            leaf, logits = self._record(self.inputs + noise * spread.view(-1, 1, 1, 1) * draw)
+            with torch.inference_mode(False):
+                noisy = self.inputs + (noise * spread.view(-1, 1, 1, 1) * draw).clone()
+            leaf, logits = self._record(noisy)
             for key, target in wanted.items():
                 gradient = self._gradient_of(leaf, logits, target)
                 sums[key] += torch.stack([gradient, gradient**2, gradient**3])

@@ -6,13 +6,16 @@ import difflib
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from urllib.error import URLError
+from pickle import UnpicklingError
 
 import timm
 import torch
 import torchvision
+from huggingface_hub import constants, try_to_load_from_cache
+from safetensors import SafetensorError
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
 
@@ -22,6 +25,7 @@ from camlib.pictures import Preprocess
 
 _LITE = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 _LITE_MEAN, _LITE_STD = (0.498,) * 3, (0.502,) * 3
+_UNUSABLE = (OSError, RuntimeError, ValueError, TypeError, EOFError, UnpicklingError, SafetensorError)
 
 
 class WeightsUnavailable(RuntimeError):
@@ -48,36 +52,32 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
             downloaded); any classifier of torchvision (``"resnet18"``); any of timm (``"timm/resnet18"`` where
             both have the name).
         weights: ``"default"`` for ImageNet weights (torchvision: IMAGENET1K_V1, the papers' own, where it exists);
-            the name of a torchvision weight enum (``"IMAGENET1K_V2"``); None for random weights drawn from ``seed``.
+            the name of a torchvision weight enum (``"IMAGENET1K_V2"``) or of a tag of timm (``"a1_in1k"``); None
+            for random weights drawn from ``seed``.
         seed: seed of the random weights. The caller's random state is left alone.
 
     Raises:
         ValueError: no such network (nearest names are listed), or no such weights.
-        WeightsUnavailable: the weights are not on disk and cannot be downloaded.
+        WeightsUnavailable: the weights are not on disk and cannot be downloaded, or the file is damaged.
     """
     if not isinstance(name, str):
-        raise TypeError(
-            f"A network is named by a string; given {type(name).__name__}. Wrap modules: Network(module)."
-        )
+        raise TypeError(f"A network is named by a string; given {type(name).__name__}. Wrap modules: Network(module).")
     with torch.inference_mode(False):
         if name in _LITE:
             return _lite(name, weights, seed)
         if name in list_models(module=torchvision.models):
             return _torchvision(name, weights, seed)
-        if timm.is_model(name.removeprefix("timm/")):
-            return _timm(name.removeprefix("timm/"), weights, seed)
-    near = difflib.get_close_matches(name, list_networks(), n=5, cutoff=0.5)
-    raise ValueError(
-        f"No network is called {name!r}. Nearest: {', '.join(near) or 'none'}; see list_networks()."
-    )
+        bare = name.removeprefix("timm/")
+        if timm.is_model(bare) and ("." not in bare or bare in timm.list_pretrained(bare)):
+            return _timm(bare, weights, seed)
+    near = difflib.get_close_matches(bare, list_networks(), n=5, cutoff=0.5)
+    raise ValueError(f"No network is called {name!r}. Nearest: {', '.join(near) or 'none'}; see list_networks().")
 
 
 def _seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build with random weights from a seed, without touching the caller's random state."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", FutureWarning
-        )  # torchvision announces a change of GoogLeNet's initialization
+        warnings.simplefilter("ignore", FutureWarning)  # torchvision announces a change of GoogLeNet's initialization
         torch.manual_seed(seed)
         return build().eval()
 
@@ -87,7 +87,8 @@ def _label(name: str, weights: str | None, seed: int) -> str:
 
 
 def _no_such_weights(name: str, weights: str, known: list[str]) -> ValueError:
-    return ValueError(f"{name} has no weights {weights!r}. Choose 'default', None or one of {known}.")
+    choices = ", ".join(["'default'", "None", *map(repr, known)])
+    return ValueError(f"{name} has no weights {weights!r}. Choose one of {choices}.")
 
 
 def _lite(name: str, weights: str | None, seed: int) -> Network:
@@ -95,9 +96,7 @@ def _lite(name: str, weights: str | None, seed: int) -> Network:
         raise _no_such_weights(name, weights, [])
     module = _seeded(lambda: timm.create_model(f"tf_{name.replace('-', '_')}", pretrained=False), seed)
     if weights == "default":
-        module.load_state_dict(
-            _renamed(module, torch.load(weight_file(name), weights_only=True)), strict=True
-        )
+        module.load_state_dict(_renamed(module, torch.load(weight_file(name), weights_only=True)), strict=True)
     size = _LITE[name]
     preprocess = Preprocess((size, size), _LITE_MEAN, _LITE_STD, "bicubic")
     return Network(module, None, preprocess, imagenet_classes(), _label(name, weights, seed))
@@ -129,10 +128,13 @@ def _torchvision(name: str, weights: str | None, seed: int) -> Network:
         extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
         module = _seeded(lambda: get_model(name, weights=None, **extra), seed)
     else:
-        module = _downloaded(lambda: get_model(name, weights=entry), name, entry.url).eval()
+        argument = repr(name) if weights == "default" else f"{name!r}, weights={chosen!r}"
+        checkpoint = _from_url(argument, entry.url)
+        module = _downloaded(lambda: get_model(name, weights=entry), checkpoint).eval()
     known_transform = entry.transforms()
+    side = getattr(module, "image_size", known_transform.crop_size[0])  # a ViT takes one size only
     preprocess = Preprocess(
-        (known_transform.crop_size[0],) * 2,
+        (side, side),
         tuple(known_transform.mean),
         tuple(known_transform.std),
         known_transform.interpolation.value,
@@ -142,52 +144,83 @@ def _torchvision(name: str, weights: str | None, seed: int) -> Network:
 
 def _timm(name: str, weights: str | None, seed: int) -> Network:
     if weights not in ("default", None):
-        raise _no_such_weights(name, weights, timm.list_pretrained(f"{name}*")[:5])
+        known = [tagged.partition(".")[2] for tagged in timm.list_pretrained(f"{name}.*")]
+        if weights not in known:
+            raise _no_such_weights(name, weights, known)
+        name = f"{name}.{weights}"
     if weights is None:
         module = _seeded(lambda: timm.create_model(name, pretrained=False), seed)
     else:
         source = timm.get_pretrained_cfg(name)
-        where = (source.hf_hub_id or source.url) if source is not None else None
-        if where is None:
-            raise _no_such_weights(name, weights, ["None (timm has no pretrained weights of this name)"])
-        module = _downloaded(lambda: timm.create_model(name, pretrained=True), name, where).eval()
+        argument = f"{f'timm/{name}'!r}"
+        if source is not None and source.hf_hub_id:
+            checkpoint = _from_hub(argument, source.hf_hub_id, source.hf_hub_filename)
+        elif source is not None and source.url:
+            checkpoint = _from_url(argument, source.url)
+        else:
+            raise ValueError(f"timm has no pretrained weights of {name}. Use weights=None for random weights.")
+        overlay = {"file": checkpoint.found} if checkpoint.found else None  # spares timm a look at the Hub
+        module = _downloaded(
+            lambda: timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay), checkpoint
+        ).eval()
     config = timm.data.resolve_model_data_config(module)
-    interpolation = (
-        config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
-    )
-    preprocess = Preprocess(
-        config["input_size"][1:], tuple(config["mean"]), tuple(config["std"]), interpolation
-    )
+    interpolation = config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic"
+    preprocess = Preprocess(config["input_size"][1:], tuple(config["mean"]), tuple(config["std"]), interpolation)
     classes = imagenet_classes() if getattr(module, "num_classes", None) == 1000 else None
     return Network(module, None, preprocess, classes, _label(name, weights, seed))
 
 
 def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE") or bool(
-        os.environ.get("CAMLIB_OFFLINE")
-    )
+    return os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE") or bool(os.environ.get("CAMLIB_OFFLINE"))
 
 
-def _downloaded(build: Callable[[], nn.Module], name: str, source: str) -> nn.Module:
+@dataclass(frozen=True)
+class _Checkpoint:
+    """Where pretrained weights come from, and where they lie once they were fetched."""
+
+    argument: str  # of load_network
+    file: str
+    folder: Path
+    variable: str  # environment variable that moves the folder
+    address: str
+    found: str | None  # the file, where it lies there already
+
+
+def _from_url(argument: str, url: str) -> _Checkpoint:
+    folder, file = Path(torch.hub.get_dir(), "checkpoints"), url.rpartition("/")[2]
+    found = str(folder / file) if (folder / file).exists() else None
+    return _Checkpoint(argument, file, folder, "TORCH_HOME", url, found)
+
+
+def _from_hub(argument: str, repository: str, file: str | None) -> _Checkpoint:
+    files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
+    cached = [try_to_load_from_cache(repository, each) for each in files]
+    found = next((path for path in cached if isinstance(path, str)), None)
+    folder = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}")
+    return _Checkpoint(argument, files[0], folder, "HF_HOME", repository, found)
+
+
+def _downloaded(build: Callable[[], nn.Module], checkpoint: _Checkpoint) -> nn.Module:
     """Build with pretrained weights; what stands in the way becomes one error that says how to go on."""
-    file = source.rpartition("/")[2]
-    is_url = source.startswith("http")
-    folder = (
-        Path(torch.hub.get_dir()) / "checkpoints"
-        if is_url
-        else Path(os.environ.get("HF_HOME", "~/.cache/huggingface"))
-    )
-    remedy = (
-        f"Weights of {name} are not here: {file!r} is looked for in {folder}, and downloading it from {source} "
-        f"{{why}}. With a connection, camlib.load_network({name!r}) fetches it once; without one, copy the file there "
-        f"(TORCH_HOME moves the folder), or use camlib.load_network({name!r}, weights=None) for random weights, or "
+    call = f"camlib.load_network({checkpoint.argument})"
+    instead = (
+        f"or use camlib.load_network({checkpoint.argument.partition(',')[0]}, weights=None) for random weights, or "
         f"'efficientnet-lite0', whose weights are installed already."
     )
-    if is_url and _offline() and not (folder / file).exists():
-        raise WeightsUnavailable(
-            remedy.format(why="is switched off (CAMLIB_OFFLINE or HF_HUB_OFFLINE is set)")
-        )
+    missing = (
+        f"The weights of {call} are not here: {checkpoint.file!r} is looked for in {checkpoint.folder}, and "
+        f"downloading it from {checkpoint.address} {{why}}. With a connection, {call} fetches it once; without one, "
+        f"copy it there from another machine ({checkpoint.variable} moves the folder), {instead}"
+    )
+    if not checkpoint.found and _offline():
+        raise WeightsUnavailable(missing.format(why="is switched off (CAMLIB_OFFLINE or HF_HUB_OFFLINE is set)"))
     try:
         return build()
-    except (URLError, OSError, RuntimeError) as error:
-        raise WeightsUnavailable(remedy.format(why=f"failed ({type(error).__name__}: {error})")) from error
+    except _UNUSABLE as error:
+        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        if checkpoint.found:
+            raise WeightsUnavailable(
+                f"{checkpoint.file!r} in {checkpoint.folder} cannot be used as the weights of {call} ({what}). "
+                f"Delete it, so that the next call fetches it again, {instead}"
+            ) from error
+        raise WeightsUnavailable(missing.format(why=f"failed ({what})")) from error

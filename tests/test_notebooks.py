@@ -84,9 +84,7 @@ def used():
     notebook.metadata = nbformat.from_dict({"kernelspec": {"name": "mine"}, "widgets": {"state": {}}})
     _, first, second, third, _ = notebook.cells
     first.execution_count, second.execution_count, third.execution_count = 3, 7, 12
-    second.metadata = nbformat.from_dict(
-        {"papermill": {"duration": 1.5}, "tags": [], "execution": {"x": "y"}}
-    )
+    second.metadata = nbformat.from_dict({"papermill": {"duration": 1.5}, "tags": [], "execution": {"x": "y"}})
     second.outputs = [
         new_output("stream", name="stdout", text="1"),
         new_output("stream", name="stdout", text="\n"),
@@ -146,9 +144,7 @@ def test_outputs_that_cannot_be_committed_are_named_with_their_cell(output, prob
     assert problem in found
 
 
-@pytest.mark.parametrize(
-    "text", ["and/or", "https://x.org/home/me", "data/work/x", "0xff", "a/tmp/b", "5 / 3"]
-)
+@pytest.mark.parametrize("text", ["and/or", "https://x.org/home/me", "data/work/x", "0xff", "a/tmp/b", "5 / 3"])
 def test_harmless_text_is_no_problem(text):
     output = new_output("stream", name="stdout", text=text)
     assert notebook_runner.problems(new_notebook(cells=[new_code_cell("x", outputs=[output])])) == []

@@ -52,9 +52,7 @@ def collisions(figure):
         and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
     ]
     width, height = figure.canvas.get_width_height()
-    outside = [
-        name for name, box in boxes if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1
-    ]
+    outside = [name for name, box in boxes if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1]
     return clashes + outside
 
 
@@ -74,9 +72,7 @@ def test_overlay_takes_pictures_of_all_kinds():
     zeros = np.zeros((4, 5))
     expected = plots.overlay(array, zeros)
     assert plots.overlay(Image.fromarray(array), zeros) == pytest.approx(expected)
-    assert plots.overlay(torch.from_numpy(array).permute(2, 0, 1) / 255, zeros) == pytest.approx(
-        expected, abs=1e-6
-    )
+    assert plots.overlay(torch.from_numpy(array).permute(2, 0, 1) / 255, zeros) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -123,9 +119,7 @@ def test_show_wraps_into_columns_and_checks_titles():
 
 
 def test_show_wraps_titles_so_that_neighbors_stay_apart():
-    items = [
-        explanation("grad-cam++", p, target_name="custard apple") for p in (0, 1, 2, 3) for _ in range(7)
-    ]
+    items = [explanation("grad-cam++", p, target_name="custard apple") for p in (0, 1, 2, 3) for _ in range(7)]
     assert collisions(plots.show(items)) == []
 
 
@@ -211,13 +205,9 @@ def stages():
     return {
         "photo": Stage("photograph", generator.uniform(size=(20, 20, 3)), "image"),
         "body": Stage("network\nbody"),
-        "maps": Stage(
-            "feature maps", generator.uniform(size=(40, 7, 7)), "stack", note="after the last ReLU"
-        ),
+        "maps": Stage("feature maps", generator.uniform(size=(40, 7, 7)), "stack", note="after the last ReLU"),
         "weights": Stage("weights", generator.normal(size=40), "vector"),
-        "scores": Stage(
-            "class scores", [("bull mastiff", 0.5), ("tiger cat with a long name", 0.25)], "scores"
-        ),
+        "scores": Stage("class scores", [("bull mastiff", 0.5), ("tiger cat with a long name", 0.25)], "scores"),
         "times": Stage("x", kind="op"),
         "sum": Stage("Σ", kind="op"),
         "map": Stage("class activation map", generator.uniform(size=(7, 7)), "map"),
@@ -266,9 +256,7 @@ def test_pipeline_draws_real_channels_and_real_values():
 def test_pipeline_routes_stay_off_the_pictures():
     s = stages()
     lanes = [[s["photo"], s["body"], s["maps"]], [None, s["map"], s["weights"]]]
-    figure = plots.pipeline(
-        lanes, [(s["photo"], s["weights"]), (s["maps"], s["map"]), (s["photo"], s["map"])]
-    )
+    figure = plots.pipeline(lanes, [(s["photo"], s["weights"]), (s["maps"], s["map"]), (s["photo"], s["map"])])
     pictures = [image.get_extent() for image in figure.axes[0].images]
     for line in figure.axes[0].lines:
         for (x0, y0), (x1, y1) in itertools.pairwise(line.get_xydata()):

@@ -225,9 +225,7 @@ def test_a_check_keeps_the_tolerance_and_not_the_error(folder):
 
 @pytest.mark.parametrize("error", [2e-6, float("nan"), float("inf")])
 def test_a_check_that_fails_says_what_and_where(folder, error):
-    with pytest.raises(
-        AssertionError, match=r"sca-eq-6 does not hold on vgg16, cat: g = w; error .*, tolerance 1e-06"
-    ):
+    with pytest.raises(AssertionError, match=r"sca-eq-6 does not hold on vgg16, cat: g = w; error .*, tolerance 1e-06"):
         report.check("sca-eq-6", "g = w", error, 1e-6, network="vgg16", data="cat")
     assert report.manifest() == {}
 
@@ -308,9 +306,7 @@ def test_a_claim_names_what_is_wrong(folder, change, words):
 # Gallery, README and their check
 
 
-README = (
-    "Title\n<!-- begin:{0} -->\nold\n<!-- end:{0} -->\nbetween\n<!-- begin:claims --><!-- end:claims -->\n"
-)
+README = "Title\n<!-- begin:{0} -->\nold\n<!-- end:{0} -->\nbetween\n<!-- begin:claims --><!-- end:claims -->\n"
 
 
 @pytest.fixture
@@ -343,14 +339,9 @@ def test_readme_blocks_are_refreshed_and_missing_ones_named(made):
     assert text.startswith("Title\n<!-- begin:items -->\n")
     assert "\nold\n" not in text
     assert "\nbetween\n" in text
-    assert (
-        "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](notebooks/01_feature_maps.ipynb) | 1 of 1 |"
-        in text
-    )
+    assert "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](notebooks/01_feature_maps.ipynb) | 1 of 1 |" in text
     assert "| fig 02\N{EN DASH}06; eq 1 | 02_unified_framework | open |" in text
-    assert (
-        "- SCA-CAM localizes better (SCA-CAM (Si et al. 2021)): **does not hold**, 0.361 [0.31 … 0.4]" in text
-    )
+    assert "- SCA-CAM localizes better (SCA-CAM (Si et al. 2021)): **does not hold**, 0.361 [0.31 … 0.4]" in text
 
 
 def test_a_block_without_an_end_is_an_error(made):
@@ -366,9 +357,7 @@ def test_other_figures_leave_the_readme_alone(made, monkeypatch):
 
 
 def test_methods_block_is_made_from_the_registry():
-    method = SimpleNamespace(
-        name="my-cam", family="gradient", summary="w | mine", source="me, eq. 1", passes="1"
-    )
+    method = SimpleNamespace(name="my-cam", family="gradient", summary="w | mine", source="me, eq. 1", passes="1")
     assert (
         report.methods_block({"my-cam": method}).splitlines()[2]
         == "| `my-cam` | gradient | w \\| mine | me, eq. 1 | 1 |"

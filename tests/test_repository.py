@@ -21,10 +21,7 @@ TEXT = {".cff", ".cfg", ".csv", ".ipynb", ".json", ".lock", ".md", ".py", ".toml
 
 def pins(lines):
     """Canonical name -> version of lines such as "torch==2.15.0"; anything else among them is an error."""
-    split = [
-        re.fullmatch(r"([\w.-]+)==([\w.!]+)", line) or pytest.fail(f"no exact pin: {line!r}")
-        for line in lines
-    ]
+    split = [re.fullmatch(r"([\w.-]+)==([\w.!]+)", line) or pytest.fail(f"no exact pin: {line!r}") for line in lines]
     return {canonicalize_name(match[1]): match[2] for match in split}
 
 
@@ -70,16 +67,12 @@ def test_environment_names_the_direct_dependencies_with_the_pins_of_the_lock():
 
 def test_environment_has_a_python_that_the_package_accepts():
     (python,) = [entry for entry in conda()[0]["dependencies"] if str(entry).startswith("python=")]
-    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(
-        python.removeprefix("python=")
-    )
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python.removeprefix("python="))
 
 
 def test_the_build_is_pinned_too():
     build = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
-    assert all(
-        Requirement(line).specifier.contains(lock()[Requirement(line).name]) for line in build["requires"]
-    )
+    assert all(Requirement(line).specifier.contains(lock()[Requirement(line).name]) for line in build["requires"])
 
 
 @pytest.mark.parametrize("name", PACKAGING_FILES)
