@@ -52,6 +52,10 @@ class OwnKernelManager(AsyncKernelManager):
     def _no_installed_kernels(self) -> KernelSpecManager:
         return KernelSpecManager(parent=self, kernel_dirs=[])
 
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """The command with logging kept to what is fatal: papermill's shutdown would be logged as an error."""
+        return super().format_kernel_cmd([*(extra_arguments or []), "--IPKernelApp.log_level=CRITICAL"])
+
     @default("transport")
     def _sockets(self) -> str:
         return "ipc"
@@ -234,6 +238,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     name, start = Path(options.notebook).stem, time.monotonic()
     parameters = {key: yaml.safe_load(value) for key, value in options.parameters or []}
+    if parameters:  # figures of another setting never replace the committed ones
+        os.environ.setdefault("CAMLIB_FIGURES", str(paths.BUILD / "figures-parameters"))
     print(f"running {name} ...", flush=True)
     run(options.notebook, options.output, parameters)
     print(f"{name} done in {time.monotonic() - start:.0f} s", flush=True)
