@@ -5,7 +5,6 @@ whether that head is linear. Sizes are the smallest that leave more than one pos
 """
 
 import gc
-import os
 import re
 
 import pytest
@@ -114,12 +113,10 @@ passed: dict[str, set[str]] = {"torchvision": set(), "timm": set()}
 
 
 @pytest.fixture(autouse=True)
-def one_thread_in_each_of_several_processes():
-    """Threads that wait for a core which another test process holds cost far more than they bring."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else before)
+def one_thread():
+    """Two threads on such small pictures cost up to ten times as much as soon as another process holds a core."""
+    torch.set_num_threads(1)  # until conftest sets up the next test
     yield
-    torch.set_num_threads(before)
     gc.collect()
 
 

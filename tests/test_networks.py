@@ -32,6 +32,12 @@ from camlib import Layer, Network, Preprocess, Trace, explain
 from camlib.zoo import imagenet_classes
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads on such small pictures cost up to ten times as much as soon as another process holds a core."""
+    torch.set_num_threads(1)  # until conftest sets up the next test
+
+
 @cache
 def classifier(name: str, size: int = 64) -> Network:
     module = quick(lambda: get_model(name), size)

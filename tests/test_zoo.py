@@ -29,6 +29,12 @@ LITE = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite
 SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"  # torchvision's file name
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two threads on such small pictures cost up to ten times as much as soon as another process holds a core."""
+    torch.set_num_threads(1)  # until conftest sets up the next test
+
+
 def digests(state: dict[str, torch.Tensor]) -> Counter:
     return Counter(
         (tuple(t.shape), hashlib.sha256(t.contiguous().numpy().tobytes()).hexdigest()) for t in state.values()
