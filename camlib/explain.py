@@ -23,7 +23,7 @@ class DegenerateMapWarning(UserWarning):
     """A class activation map is flat and was returned as zeros; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """One heatmap with everything needed to read, draw and check it.
 
@@ -52,6 +52,14 @@ class Explanation:
     image: Tensor
     degenerate: bool = False
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.raw.shape))
+        flat = ", degenerate" if self.degenerate else ""
+        return (
+            f"Explanation({self.method} of {self.target_name!r} at {self.probability:.3f}, picture {self.picture}, "
+            f"layer {self.layer!r} of {self.network}, map {size}{flat})"
+        )
 
 
 def explain(
@@ -87,6 +95,8 @@ def explain(
     Warns:
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
     """
+    if isinstance(photo, list | tuple) and len(photo) == 1:
+        photo = photo[0]
     several = isinstance(photo, list | tuple) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
     if several:
         raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
@@ -268,7 +278,7 @@ def _explain_batch(
     images: list[Tensor],
 ) -> list[Explanation]:
     """One method and one target slot over a batch: weights -> H -> ReLU -> upsample -> [0, 1]."""
-    made = method.function(trace, target, **options)
+    made = _checked_result(method, trace, method.function(trace, target, **options))
     weights = made if method.makes == "weights" else None
     signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
     if not bool(signed.isfinite().all()):
@@ -294,6 +304,23 @@ def _explain_batch(
         )
         for b, index in enumerate(indices)
     ]
+
+
+def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
+    """What a method returned, if it has one of the shapes that it promised."""
+    b, k, h, w = trace.activations.shape
+    shapes = {
+        "weights": [[b, k], [b, k, h, w]],
+        "map": [[b, h, w]],
+        "pixels": [[b, *trace.inputs.shape[-2:]]],
+    }[method.makes]
+    given = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
+    if given not in shapes:
+        raise ValueError(
+            f"{method.name} is registered with makes={method.makes!r} and must return a tensor "
+            f"{' or '.join(map(str, shapes))}; it returned {given}."
+        )
+    return made
 
 
 def _why_flat(signed: Tensor, weights: Tensor | None) -> str:

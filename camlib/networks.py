@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import copy
 import difflib
+import math
 import numbers
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from camlib.layers import Layer, default_layer, layers_of, probe, split_name
-from camlib.pictures import Picture, Preprocess, to_pil
+from camlib.pictures import Picture, Preprocess, checked_tensor, to_pil
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Network:
         module: nn.Module,
         target_layer: str | nn.Module | None = None,
         transform: Preprocess | Callable | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | Mapping[int, str] | None = None,
         name: str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
@@ -89,11 +91,11 @@ class Network:
             raise TypeError(f"transform is a camlib.Preprocess or a callable; given {type(transform).__name__}.")
         self.module = module
         self.name = name or type(module).__name__
-        self.class_names = list(class_names) if class_names is not None else None
+        self.class_names = _checked_names(class_names)
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
         self.module = _with_gradients(module)
         self._callable = transform if transform is not None and not isinstance(transform, Preprocess) else None
-        self.preprocess = _preprocess_of(transform)
+        self.preprocess, self._normalization_known = _preprocess_of(transform)
         self._surveys: dict[tuple[int, ...], _Survey] = {}
 
     def __repr__(self) -> str:
@@ -135,8 +137,9 @@ class Network:
         if self._callable is None:
             picture = self.preprocess.picture(photo)
             return picture, self.preprocess.normalize(picture)
-        source = self.preprocess.picture(photo) if isinstance(photo, Tensor) else to_pil(photo)
-        inputs = self._callable(source)
+        if isinstance(photo, Tensor):  # the callable was promised a PIL image, and its own resizing
+            photo = np.round(checked_tensor(photo).permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        inputs = self._callable(to_pil(photo))
         if not isinstance(inputs, Tensor) or inputs.dim() != 3:
             given = list(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
             raise ValueError(f"The transform must return a tensor [C,H,W]; it returned {given}.")
@@ -145,10 +148,12 @@ class Network:
     def show(self, inputs: Tensor) -> Tensor:
         """A normalized input back as a picture in [0, 1], for overlays."""
         inputs = inputs.detach().float().cpu()
-        if inputs.shape[0] == self.preprocess.channels:
+        if inputs.shape[0] == self.preprocess.channels and self._normalization_known:
             return self.preprocess.denormalize(inputs)
         low, high = inputs.min(), inputs.max()
-        return ((inputs - low) / (high - low).clamp(min=1e-12)).mean(dim=0, keepdim=True)
+        if low < 0 or high > 1:  # not a picture already, and no mean and standard deviation to go back with
+            inputs = (inputs - low) / (high - low).clamp(min=1e-12)
+        return inputs if inputs.shape[0] == 3 else inputs.mean(dim=0, keepdim=True)
 
     def check_batch(self, inputs: Tensor) -> Tensor:
         """A ready batch [B, C, H, W] on the module's device and type; raises ValueError for NaN, Inf or emptiness."""
@@ -170,7 +175,11 @@ class Network:
         if wanted is not None and inputs.shape[1] != wanted:
             raise ValueError(
                 f"{self.name} takes {wanted}-channel pictures; given {list(inputs.shape)}. "
-                + ("Use x.expand(-1, 3, -1, -1) for gray pictures." if wanted == 3 else "Pass a matching transform.")
+                + (
+                    "Use x.expand(-1, 3, -1, -1) for gray pictures."
+                    if wanted == 3
+                    else "Give the network a gray transform: camlib.Preprocess(size, mean=(0.5,), std=(0.5,))."
+                )
             )
         # A copy made outside inference mode: autograd cannot save inference tensors.
         with torch.inference_mode(False):
@@ -195,7 +204,10 @@ class Network:
                 f"[{inputs.shape[0]}, classes]. Pool or flatten the output before handing the module over."
             )
         if self.class_names is not None and len(self.class_names) != logits.shape[1]:
-            raise ValueError(f"{len(self.class_names)} class names for {logits.shape[1]} logits of {self.name}.")
+            raise ValueError(
+                f"{self.name} returned {logits.shape[1]} logits, but class_names has length {len(self.class_names)}. "
+                f"Give one name a logit, or class_names=None."
+            )
         if not bool(logits.isfinite().all()):
             raise ValueError(
                 f"{self.name} returned NaN or Inf logits on finite input. Check its weights, or run it in float32 "
@@ -239,8 +251,8 @@ class Network:
         """
         if isinstance(target, str):
             return self._index_of_name(target)
-        if isinstance(target, Tensor) and target.dim() == 0 and not target.is_floating_point():
-            target = int(target)
+        if isinstance(target, Tensor | np.ndarray) and math.prod(target.shape) == 1:
+            target = target.item()
         if isinstance(target, bool) or not isinstance(target, numbers.Integral):
             raise TypeError(f"A target is a class index, a class name or None; given {target!r}.")
         if not 0 <= target < classes:
@@ -369,19 +381,31 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
 
 
-def _preprocess_of(transform: Preprocess | Callable | None) -> Preprocess:
-    """Mean, standard deviation and size of a transform, as far as they can be read off it."""
+def _preprocess_of(transform: Preprocess | Callable | None) -> tuple[Preprocess, bool]:
+    """Size, mean and standard deviation of a transform as far as they can be read off it; whether the latter could."""
     if transform is None:
-        return Preprocess()
+        return Preprocess(), True
     if isinstance(transform, Preprocess):
-        return transform
-    parts = [transform, *getattr(transform, "transforms", [])]
+        return transform, True
     known = {}
-    for part in parts:
+    for part in [transform, *getattr(transform, "transforms", [])]:
         if getattr(part, "mean", None) is not None and getattr(part, "std", None) is not None:
             known["mean"], known["std"] = tuple(map(float, part.mean)), tuple(map(float, part.std))
         size = getattr(part, "crop_size", None) or getattr(part, "size", None)
         if size is not None:
             size = [size] if isinstance(size, int) else list(size)
             known["size"] = (int(size[0]), int(size[-1]))
-    return Preprocess(**known)
+    return Preprocess(**known), "mean" in known
+
+
+def _checked_names(names: Sequence[str] | Mapping[int, str] | None) -> list[str] | None:
+    """Class names as a list in the order of the logits."""
+    if names is None:
+        return None
+    if isinstance(names, Mapping):
+        names = [names.get(index) for index in range(len(names))]
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(
+            "class_names is a list of strings in the order of the logits, or a dict {0: name, 1: name, ...}."
+        )
+    return list(names)

@@ -36,7 +36,7 @@ from camlib.png import compact
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = ("jupyter", "tags")
 LARGEST_PNG = 100_000
-"""Bytes of an inline picture before it gets a palette; a notebook stays under 1.5 MB."""
+"""Bytes of an inline picture before its colors are rounded; a notebook stays under 1.5 MB."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 UNSTABLE_TEXT = re.compile(paths.MACHINE_PATH.pattern + r"|\b(?:site|dist)-packages\b|\bat 0x[0-9a-fA-F]{6,}")
 HEADLESS = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
@@ -118,7 +118,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
     Cell ids become cell-0, cell-1, …; execution counts of cells that ran 1, 2, …; of cell metadata tags and
     visibility stay; adjacent pieces of one stream are joined; widget states and views go (nbval never
-    compares them), their text stays; large pictures get a palette; notebook metadata names the kernel and
+    compares them), their text stays; large pictures get rounded colors; notebook metadata names the kernel and
     the language only.
     """
     cleaned = nbformat.from_dict(notebook)

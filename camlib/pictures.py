@@ -60,7 +60,7 @@ class Preprocess:
     def picture(self, photo: Picture) -> Tensor:
         """The picture as the network sees it, before normalization: float32 [channels, H, W] in [0, 1]."""
         if isinstance(photo, Tensor):
-            tensor = _checked_tensor(photo)
+            tensor = checked_tensor(photo, self.channels)
             if tuple(tensor.shape[-2:]) != tuple(self.size):
                 tensor = F.interpolate(
                     tensor[None], self.size, mode=self.interpolation, align_corners=False, antialias=True
@@ -68,7 +68,7 @@ class Preprocess:
         else:
             image = to_pil(photo).resize(self.size[::-1], _RESAMPLING[self.interpolation])
             tensor = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
-        return tensor.mean(dim=0, keepdim=True) if self.channels == 1 else tensor
+        return tensor.mean(dim=0, keepdim=True) if self.channels < tensor.shape[0] else tensor
 
     def normalize(self, picture: Tensor) -> Tensor:
         """``(x - mean) / std`` per color channel; [..., C, H, W] in [0, 1] -> same shape."""
@@ -153,12 +153,16 @@ def _check_range(low: float, high: float) -> None:
         )
 
 
-def _checked_tensor(tensor: Tensor) -> Tensor:
-    """A picture tensor as float32 [3, H, W] in [0, 1] on the CPU; uint8 is divided by 255."""
-    if tensor.dim() != 3 or tensor.shape[0] != 3 or 0 in tensor.shape:
+def checked_tensor(tensor: Tensor, channels: int = 3) -> Tensor:
+    """A picture tensor as float32 [3, H, W] (or [1, H, W] where a network takes gray) in [0, 1] on the CPU.
+
+    uint8 is divided by 255. Raises ValueError for another shape or range, TypeError for another type.
+    """
+    if tensor.dim() != 3 or tensor.shape[0] not in (3, channels) or 0 in tensor.shape:
+        expected = "[3,H,W]" if channels == 3 else "[1,H,W] or [3,H,W]"
         raise ValueError(
-            f"A picture tensor is [3,H,W]; given {list(tensor.shape)}. For a gray picture use "
-            f"x.expand(3, -1, -1); for a ready batch pass [B,3,H,W]."
+            f"A picture tensor is {expected}; given {list(tensor.shape)}. For a gray picture and a color network use "
+            f"x.expand(3, -1, -1); for a ready batch pass [B,{channels},H,W]."
         )
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.uint8:

@@ -310,7 +310,7 @@ def _print(figure: Figure, kind: str, metadata: dict[str, Any], dpi: int = 150) 
 
 
 def _png(figure: Figure, item_id: str) -> bytes:
-    """PNG under 400 KB: exact if that fits, else with a dithered palette of 256 colors, else coarser."""
+    """PNG under 400 KB: exact if that fits, else with fewer levels a color, else with fewer dots."""
     for dpi in RESOLUTIONS:
         written = compact(_print(figure, "png", {"Software": None}, dpi), LARGEST_PNG, dpi)
         if len(written) <= LARGEST_PNG:

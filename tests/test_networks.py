@@ -459,7 +459,7 @@ def test_what_is_no_network(arguments, words):
 def test_class_names_of_the_wrong_length(count):
     net = network(seeded(Gap), class_names=[f"name {i}" for i in range(count)])
     for call in (lambda: net.predict(picture()), lambda: explain(net, picture()), net.layers):
-        with pytest.raises(ValueError, match=rf"{count} class names for 5 logits of Gap"):
+        with pytest.raises(ValueError, match=rf"Gap returned 5 logits, but class_names has length {count}"):
             call()
 
 

@@ -1,5 +1,6 @@
 """Bad, odd and hostile calls: each gets the right map, or an error that says given, expected and remedy."""
 
+import copy
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from torch import Tensor, nn
+from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 import camlib
 from camlib import METHODS, DegenerateMapWarning, Network, Preprocess, Trace
@@ -128,12 +131,12 @@ PROBES = [
     ("ambiguous class name", lambda: camlib.explain(gap(class_names=["a", "a", "b", "c", "d"]), P, target="a"),
      ValueError, r"'a' stands for \[0, 1\]. Pass one of these"),
     ("fewer names than logits", lambda: camlib.explain(gap(class_names=["a"]), P), ValueError,
-     "1 class names for 5 logits of Gap"),
+     "Gap returned 5 logits, but class_names has length 1. Give one name a logit"),
     ("class 3.0", lambda: camlib.explain(gap(), P, target=3.0), TypeError,
      "A target is a class index, a class name or None; given 3.0"),
     ("class True", lambda: camlib.explain(gap(), P, target=True), TypeError, "given True"),
     ("float tensor as class", lambda: camlib.explain(gap(), P, target=torch.tensor(1.0)), TypeError,
-     "class index, a class name or None; given tensor"),
+     "class index, a class name or None; given 1.0"),
     ("several classes in explain", lambda: camlib.explain(gap(), P, target=[1, 2]), TypeError,
      r"class index, a class name or None; given \[1, 2\]"),
     ("fewer targets than pictures", lambda: camlib.compare(gap(), [P, P, P], targets=[[1], [2]]), ValueError,
@@ -159,7 +162,7 @@ PROBES = [
      "Picture 1 of 2 .*No picture at .*cat.jpg"),
     ("not a picture in a list", lambda: camlib.compare(gap(), [P, P, 3]), TypeError, "Picture 2 of 3 .*given int"),
     ("grayscale tensor", lambda: camlib.explain(gap(), torch.rand(1, 32, 32)), ValueError,
-     r"\[3,H,W\]; given \[1, 32, 32\]. For a gray picture use x.expand\(3, -1, -1\)"),
+     r"\[3,H,W\]; given \[1, 32, 32\]. For a gray picture and a color network use x.expand\(3, -1, -1\)"),
     ("gray tensor without channels", lambda: camlib.explain(gap(), torch.rand(32, 32)), ValueError,
      r"one picture \[3,H,W\]|\[3,H,W\]; given \[32, 32\]"),
     ("gray batch", lambda: camlib.explain(gap(), torch.rand(1, 1, 32, 32)), ValueError,
@@ -597,3 +600,83 @@ def test_a_method_that_makes_nan_is_reported():
             camlib.explain(gap(), P, "nan-cam", 1)
     finally:
         camlib.registry._methods.pop("nan-cam")
+
+
+# -- what a fresh pair of eyes tripped over
+
+
+def test_a_tensor_goes_through_a_transform_that_wants_pil():
+    transform = Compose([Resize((32, 32)), ToTensor(), Normalize((0.5,) * 3, (0.5,) * 3)])
+    net = Network(helpers.seeded(helpers.Gap), transform=transform)
+    photo = torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)
+    from_tensor = camlib.explain(net, photo.float() / 255, target=0)
+    from_pil = camlib.explain(net, Image.fromarray(photo.permute(1, 2, 0).numpy()), target=0)
+    assert torch.equal(from_tensor.heatmap, from_pil.heatmap)
+
+
+def test_a_transform_without_normalization_shows_the_picture_as_it_is():
+    transform = Compose([Resize((32, 32)), ToTensor()])
+    net = Network(helpers.seeded(helpers.Gap), transform=transform)
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8))
+    e = camlib.explain(net, photo, target=0)
+    assert torch.equal(e.image, transform(photo))
+
+
+def test_gray_tensor_for_a_gray_network():
+    module = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+    net = Network(module, transform=Preprocess(16, (0.5,), (0.5,)))
+    gray = torch.rand(1, 16, 16)
+    one, three = (camlib.explain(net, photo, relu=False) for photo in (gray, gray.expand(3, -1, -1)))
+    assert torch.allclose(one.heatmap, three.heatmap, atol=1e-6)
+    assert one.image.shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("names", ["abcd", [1, 2, 3, 4], {1: "a", 2: "b"}])
+def test_class_names_that_are_none(names):
+    with pytest.raises(TypeError, match=r"class_names is a list of strings"):
+        Network(helpers.seeded(helpers.Gap), class_names=names)
+
+
+def test_class_names_as_a_dict():
+    assert Network(helpers.seeded(helpers.Gap), class_names={1: "b", 0: "a"}).class_names == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("makes", "made", "fragment"),
+    [
+        ("weights", lambda t: None, "it returned NoneType"),
+        ("weights", lambda t: torch.ones(3), r"it returned \[3\]"),
+        ("map", lambda t: torch.ones(1, 1, *t.activations.shape[-2:]), r"it returned \[1, 1"),
+        ("pixels", lambda t: t.activations[:, 0], r"must return a tensor \[1, 32, 32\]"),
+    ],
+)
+def test_a_method_that_breaks_its_promise_is_named(makes, made, fragment):
+    from camlib import registry
+
+    @camlib.method("broken-cam", family="test", source="this test", passes="none", makes=makes)
+    def broken(trace, target):
+        """Something else."""
+        return made(trace)
+
+    try:
+        with pytest.raises(ValueError, match=f"broken-cam is registered with makes='{makes}'.*{fragment}"):
+            camlib.explain(helpers.network(helpers.seeded(helpers.Gap)), P, "broken-cam", 0)
+    finally:
+        del registry._methods["broken-cam"]
+
+
+def test_explanations_compare_by_identity_and_print_in_one_line():
+    e = camlib.explain(helpers.network(helpers.seeded(helpers.Gap)), P, target=0)
+    assert e == e
+    assert e != copy.deepcopy(e)
+    assert e in [copy.deepcopy(e), e]
+    assert "\n" not in repr(e)
+    assert "grad-cam" in repr(e)
+
+
+@pytest.mark.parametrize("target", [np.array(1), torch.tensor([1]), np.int64(1)])
+def test_targets_that_other_libraries_return(target):
+    net = helpers.network(helpers.seeded(helpers.Gap))
+    assert camlib.explain(net, [P], target=target).target == 1
