@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from camlib import framework
 from camlib.networks import Network
 from camlib.pictures import Picture
-from camlib.registry import Method, find_method
+from camlib.registry import Detailed, Method, find_method
+from camlib.runtime import outside_stacklevel
 from camlib.trace import Trace
 
 Target = int | str | None
@@ -37,6 +38,7 @@ class Explanation:
         picture: index of the picture in the call.
         image: float32 [3, H, W] in [0, 1], the picture as the network saw it.
         degenerate, reason: True and a sentence where the map is flat (the heatmap is then zeros).
+        details: what else the method found, by name; union-cam: which branch won, and the weights.
     """
 
     heatmap: Tensor
@@ -52,6 +54,7 @@ class Explanation:
     image: Tensor
     degenerate: bool = False
     reason: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         size = "x".join(map(str, self.raw.shape))
@@ -142,8 +145,7 @@ def compare(
 def _warn_about_flat(explanations: list[Explanation]) -> None:
     for explanation in explanations:
         if explanation.degenerate:
-            # Level 3 is the line that called explain or compare.
-            warnings.warn(_degenerate_text(explanation), DegenerateMapWarning, stacklevel=3)
+            warnings.warn(_degenerate_text(explanation), DegenerateMapWarning, stacklevel=outside_stacklevel())
 
 
 def _explained(
@@ -278,7 +280,8 @@ def _explain_batch(
     images: list[Tensor],
 ) -> list[Explanation]:
     """One method and one target slot over a batch: weights -> H -> ReLU -> upsample -> [0, 1]."""
-    made = _checked_result(method, trace, method.function(trace, target, **options))
+    made, details = _with_details(method.function(trace, target, **options), len(indices))
+    made = _checked_result(method, trace, made)
     weights = made if method.makes == "weights" else None
     signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
     if not bool(signed.isfinite().all()):
@@ -301,9 +304,15 @@ def _explain_batch(
             image=images[b],
             degenerate=bool(flat[b]),
             reason=_why_flat(signed[b], weights[b] if weights is not None else None) if flat[b] else None,
+            details=dict(details[b]),
         )
         for b, index in enumerate(indices)
     ]
+
+
+def _with_details(made: Any, pictures: int) -> tuple[Any, Sequence[Mapping[str, Any]]]:
+    """A method's result and its details, one mapping a picture."""
+    return made if isinstance(made, Detailed) else (made, [{}] * pictures)
 
 
 def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:

@@ -105,6 +105,7 @@ class Probe:
     functional_relus: int = 0
     calls: dict[str, int] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
+    completed: list[tuple[str, tuple[int, ...] | None]] = field(default_factory=list)
 
     def groups(self) -> list[list[_Output]]:
         """Outputs that are the same tensor in the same state, in order of first completion."""
@@ -163,6 +164,8 @@ def _recording(module: nn.Module, probe: Probe, mode: _Rectifications) -> Iterat
         def hook(child: nn.Module, args: tuple, output: object) -> None:
             mode.inside_module -= isinstance(child, RECTIFIERS)
             probe.calls[name] = call = probe.calls.get(name, 0) + 1
+            is_map = isinstance(output, Tensor) and output.is_floating_point() and output.dim() > 0
+            probe.completed.append((name, tuple(output.shape) if is_map else None))
             if isinstance(output, Tensor):
                 probe.outputs.append(_Output(name, call, child, output, output._version))
             else:

@@ -29,6 +29,24 @@ class _Survey:
     others: dict[str, str]
     shapes: dict[str, list[int]]
     functional_relus: int
+    completed: list[tuple[str, tuple[int, ...] | None]]  # modules in order of completion, shape of one tensor
+
+    def body(self, layer: Layer) -> tuple[list[tuple[str, tuple[int, ...]]], list[str]]:
+        """(outermost modules that are complete when the layer is, with their shapes; names of all that come later).
+
+        The layer's own module is the last of the first list.
+        """
+        before: list[tuple[str, tuple[int, ...] | None]] = []
+        calls = 0
+        for position, (name, shape) in enumerate(self.completed):
+            while before and before[-1][0].startswith(name + "."):
+                before.pop()  # it ran inside of the module that is now complete
+            before.append((name, shape))
+            calls += name == layer.module
+            if name == layer.module and calls == layer.call:
+                behind = [later for later, _ in self.completed[position + 1 :]]
+                return [(done, shape) for done, shape in before if shape is not None], behind
+        raise ValueError(f"Layer {layer.name!r} does not run on this input size.")
 
 
 @contextmanager
@@ -95,7 +113,7 @@ class Network:
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
         self.module = _with_gradients(module)
         self._callable = transform if transform is not None and not isinstance(transform, Preprocess) else None
-        self.preprocess, self._normalization_known = _preprocess_of(transform)
+        self.preprocess, self.normalization_known = _preprocess_of(transform)
         self._surveys: dict[tuple[int, ...], _Survey] = {}
 
     def __repr__(self) -> str:
@@ -148,7 +166,7 @@ class Network:
     def show(self, inputs: Tensor) -> Tensor:
         """A normalized input back as a picture in [0, 1], for overlays."""
         inputs = inputs.detach().float().cpu()
-        if inputs.shape[0] == self.preprocess.channels and self._normalization_known:
+        if inputs.shape[0] == self.preprocess.channels and self.normalization_known:
             return self.preprocess.denormalize(inputs)
         low, high = inputs.min(), inputs.max()
         if low < 0 or high > 1:  # not a picture already, and no mean and standard deviation to go back with
@@ -304,6 +322,7 @@ class Network:
                     others=found.others,
                     shapes={o.name: list(o.tensor.shape) for o in found.outputs},
                     functional_relus=found.functional_relus,
+                    completed=found.completed,
                 )
         return self._surveys[key]
 

@@ -7,7 +7,6 @@ a plain function call cannot be overridden, which is said in a warning.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 
@@ -17,10 +16,14 @@ from captum.attr import Deconvolution, GuidedBackprop, IntegratedGradients, Nois
 from torch import Tensor, nn
 
 import camlib.weights  # noqa: F401  (registered first: METHODS lists class activation maps before baselines)
+from camlib import framework
+from camlib.folding import shared_copy
 from camlib.layers import RECTIFIERS
 from camlib.networks import Network, evaluating
 from camlib.registry import method
+from camlib.runtime import outside_stacklevel
 from camlib.trace import Trace
+from camlib.weights.score import score_cam
 
 
 class _VisibleReLU6(nn.ReLU):
@@ -32,14 +35,12 @@ class _VisibleReLU6(nn.ReLU):
 
 def captum_module(network: Network) -> nn.Module:
     """A copy of the network's module that shares its parameters, in eval mode, ready for captum."""
-    shared = [*network.module.parameters(), *network.module.buffers()]
-    with torch.inference_mode(False):
-        twin = copy.deepcopy(network.module, {id(tensor): tensor for tensor in shared})
+    twin = shared_copy(network.module)
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
             if isinstance(child, RECTIFIERS):
                 setattr(parent, name, _VisibleReLU6() if isinstance(child, nn.ReLU6) else nn.ReLU())
-    return twin.eval()
+    return twin
 
 
 def _saliency(attributions: Tensor) -> Tensor:
@@ -63,11 +64,12 @@ def _warn_about_relus(trace: Trace, name: str) -> None:
     modules = sum(isinstance(child, RECTIFIERS) for child in trace.network.module.modules())
     functional = trace.network.survey(trace.inputs).functional_relus
     if not modules:
-        warnings.warn(f"{trace.network.name} has no ReLU module: {name} is the plain gradient here.", stacklevel=3)
+        text = f"{trace.network.name} has no ReLU module: {name} is the plain gradient here."
+        warnings.warn(text, stacklevel=outside_stacklevel())
     elif functional:
         warnings.warn(
             f"{trace.network.name} applies {functional} ReLU(s) by a function call; {name} leaves these as they are.",
-            stacklevel=3,
+            stacklevel=outside_stacklevel(),
         )
 
 
@@ -113,6 +115,36 @@ def deconvnet(trace: Trace, target: Tensor) -> Tensor:
     """Backward signal that is rectified at every ReLU in place of the ReLU's own mask, [B, H, W]."""
     _warn_about_relus(trace, "deconvnet")
     return _saliency(_attribute(trace, target, Deconvolution))
+
+
+@method(
+    "guided-score-cam",
+    family="pixel",
+    source="Wang et al. 2019, eq. 6",
+    passes="2 forward + 1 backward + K masked",
+    summary="Score-CAM's heatmap times guided backpropagation",
+    makes="pixels",
+    relu=False,
+)
+def guided_score_cam(trace: Trace, target: Tensor, *, clip: float = 0.99) -> Tensor:
+    """Sum over the color channels of |heatmap · guided gradient|, [B, H, W].
+
+    ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives the
+    signed colors. Raises ValueError for a clip outside (0, 1].
+    """
+    if not 0 < clip <= 1:
+        raise ValueError(f"clip={clip}: expected a quantile in (0, 1].")
+    saliency = guided_product(trace, target).abs().sum(dim=1).float()
+    ceiling = saliency.flatten(1).quantile(clip, dim=1)
+    return torch.minimum(saliency, ceiling[:, None, None])
+
+
+def guided_product(trace: Trace, target: Tensor) -> Tensor:
+    """Score-CAM's heatmap in [0, 1] times the guided gradient, signed and in color, [B, C, H, W]."""
+    _warn_about_relus(trace, "guided-backprop")
+    maps = framework.class_activation_map(score_cam(trace, target), trace.activations).relu()
+    heatmaps, _ = framework.normalize(framework.upsample(maps, tuple(trace.inputs.shape[-2:])))
+    return heatmaps[:, None] * _attribute(trace, target, GuidedBackprop)
 
 
 @method(

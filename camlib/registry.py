@@ -8,11 +8,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 MAKES = ("weights", "map", "pixels")
+
+
+class Detailed(NamedTuple):
+    """A method's result with more to say: ``values`` as :class:`Method` promises, one mapping a picture beside it."""
+
+    values: Tensor
+    details: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,8 @@ class Method:
     """One way to explain a class, as the literature names it.
 
     ``function(trace, target, **options)`` returns what ``makes`` says: the class activation weight ([B, K] or
-    [B, K, h, w]), a finished map ([B, h, w]) or a saliency at the resolution of the input ([B, H, W]).
+    [B, K, h, w]), a finished map ([B, h, w]) or a saliency at the resolution of the input ([B, H, W]); with details
+    as :class:`Detailed`.
     """
 
     name: str

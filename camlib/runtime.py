@@ -1,14 +1,18 @@
-"""Determinism in one place: seeds, thread count, and the switches of cuDNN that change numbers."""
+"""The process around the methods: seeds, threads, the allocator, and where a warning points to."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
+import sys
 
 import numpy as np
 import torch
 
 DEFAULT_THREADS = 2
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_LARGEST_LIMIT = 1023  # MiB; mallopt takes an int, and the second threshold is twice the first
 
 
 def setup(seed: int = 0, threads: int | None = None) -> None:
@@ -36,3 +40,43 @@ def _thread_count(threads: int | None) -> int:
     if not str(given).isdecimal() or int(given) < 1:
         raise ValueError(f"threads {given!r}: expected an integer of at least 1 (argument or CAMLIB_THREADS).")
     return int(given)
+
+
+def keep_buffers(limit_mib: int = 512) -> bool:
+    """Ask glibc to keep freed buffers of up to ``limit_mib`` MiB for the next request; opt-in, for the whole process.
+
+    By default glibc hands every buffer over 32 MiB back to the system as soon as it is freed, and the next one of that
+    size pays for all its pages again. A library whose batches are that wide gains most from this setting; camlib
+    chooses batches below the limit (notebook 14 compares both). Results do not change. The price is memory: up to twice
+    ``limit_mib`` of freed memory stays with the process. ``keep_buffers(32)`` goes back to the largest thresholds that
+    glibc chooses by itself. The variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` (bytes) do the same
+    from outside.
+
+    Returns:
+        Whether the allocator took both thresholds; False where the C library is not glibc (macOS, Windows, musl) or
+        refuses the size, and then nothing has changed that matters.
+
+    Raises:
+        ValueError: ``limit_mib`` is not an integer from 1 to 1023.
+    """
+    if isinstance(limit_mib, bool) or not isinstance(limit_mib, int) or not 1 <= limit_mib <= _LARGEST_LIMIT:
+        raise ValueError(f"limit_mib={limit_mib!r}: expected an integer from 1 to {_LARGEST_LIMIT}, in MiB.")
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no mallopt; no way to ask for the process itself (Windows)
+        return False
+    wanted = ((_M_MMAP_THRESHOLD, limit_mib), (_M_TRIM_THRESHOLD, 2 * limit_mib))
+    return all(mallopt(which, mib * 2**20) == 1 for which, mib in wanted)
+
+
+def outside_stacklevel() -> int:
+    """``stacklevel`` with which ``warnings.warn`` in the calling function points at the first frame outside camlib.
+
+    However deep inside the package a warning arises, it then names the line of the user's program. Where the whole
+    stack is inside, the outermost frame is named.
+    """
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    return level

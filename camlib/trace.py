@@ -1,23 +1,30 @@
 """``Trace``: what one pass of a network over a batch of pictures leaves at one layer.
 
 Activations M [B, K, h, w] and logits y [B, C] come from the one forward pass; gradients of a class, the proof of a
-linear head and the moments of noisy passes are computed when a method first asks for them and kept for the next one.
-Only the part of the network behind the layer records a graph, so a gradient costs a backward pass from the logits to
-the layer and no more.
+linear head, the moments of noisy passes and the logits of masked pictures are computed when a method first asks for
+them and kept for the next one. Only the part of the network behind the layer records a graph, so a gradient costs a
+backward pass from the logits to the layer and no more. Scores are kept for all classes: the second class is free.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
+from camlib import framework
 from camlib.layers import replacing_output
+from camlib.masking import Masking, blend, filler_of, live_channels, masks_of
 from camlib.networks import Network, evaluating
 from camlib.pictures import Picture
+from camlib.runtime import outside_stacklevel
+from camlib.scoring import Scorer, Tail, Writer, progress
+
+_SAMPLED_MASKS = 32
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,10 @@ HEAD_FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     ),
 }
 _HEAD_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
+
+
+class ApproximationWarning(UserWarning):
+    """An approximation that was asked for was used; the message gives its measured error."""
 
 
 class Trace:
@@ -85,6 +96,9 @@ class Trace:
         self.logits = _widened(self._logits.detach())
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
+        self._masked: dict[Masking, Tensor] = {}
+        self._kept: dict[Hashable, Tensor] = {}
+        self._scorers: dict[str, Scorer] = {}
 
     @classmethod
     def of(cls, network: Network, *photos: Picture, layer: str | nn.Module | None = None) -> Trace:
@@ -116,6 +130,11 @@ class Trace:
     def probabilities(self) -> Tensor:
         """Softmax over classes of the logits, [B, C]."""
         return self.logits.softmax(dim=1)
+
+    @property
+    def maps(self) -> Tensor:
+        """The activations [B, K, h, w] in the network's own type: what the part behind the layer takes."""
+        return self._leaf.detach()
 
     @property
     def positions(self) -> int:
@@ -184,6 +203,116 @@ class Trace:
                 gradient = self._gradient_of(leaf, logits, target)
                 sums[key] += torch.stack([gradient, gradient**2, gradient**3])
         return {key: total / samples for key, total in sums.items()}
+
+    # -- scores of changed pictures and of changed feature maps ----------------------------------------------------
+
+    @cached_property
+    def live(self) -> Tensor:
+        """Channels that are not constant over their positions, bool [B, K]; the others make no mask."""
+        return live_channels(self.activations)
+
+    def masked_logits(self, masking: Masking | None = None) -> Tensor:
+        """Logits of every picture masked by each of its feature maps, for all classes (Wang et al. 2019, eq. 1-4).
+
+        Args:
+            masking: how masks are made and what they hide behind; None is :class:`Masking`'s default.
+
+        Returns:
+            [B, K, C], type of :attr:`logits`; zeros where a channel is not :attr:`live`, because no picture is made
+            for it. K forward passes a picture, made once for all classes and methods.
+
+        Warns:
+            ApproximationWarning: a precision below the network's own was asked for; the message gives its error.
+        """
+        masking = masking or Masking()
+        if masking not in self._masked:
+            made = torch.zeros(*self.activations.shape[:2], self.logits.shape[1]).to(self.logits)
+            for b in range(len(self.inputs)):
+                channels = self.live[b].nonzero().flatten()
+                if len(channels):
+                    made[b, channels] = self._masked_logits_of(b, channels, masking)
+            self._masked[masking] = made
+            if masking.precision != "float32":
+                self._report_precision(masking)
+        return self._masked[masking]
+
+    def _masked_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
+        picture, maps = self.inputs[b].to(self.activations.dtype), self.activations[b, channels]
+        size, filler = tuple(picture.shape[-2:]), filler_of(self.network, picture, masking)
+
+        def write(buffer: Tensor, start: int, stop: int) -> None:
+            blend(picture, masks_of(maps[start:stop], size, masking), filler, buffer)
+
+        return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
+
+    def _report_precision(self, masking: Masking) -> None:
+        """Warn with the error of a low precision, measured on a sample of the masks of the first picture."""
+        channels = self.live[0].nonzero().flatten()
+        channels = channels[:: max(1, len(channels) // _SAMPLED_MASKS)][:_SAMPLED_MASKS]
+        if len(channels) < 2:
+            return
+        exact = self._masked_logits_of(0, channels, replace(masking, precision="float32"))
+        found = self._masked[masking][0, channels]
+        top = int(self.logits[0].argmax())
+        scores = torch.stack([found.softmax(dim=1)[:, top], exact.softmax(dim=1)[:, top]])
+        maps = framework.class_activation_map(scores, self.activations[0, channels].expand(2, -1, -1, -1))
+        r = float(torch.corrcoef(maps.flatten(1).double())[0, 1])
+        warnings.warn(
+            f"{masking.precision} scores, measured on {len(channels)} masks in both precisions: map correlation "
+            f"{r:.4f}, largest deviation of a probability {float((scores[0] - scores[1]).abs().max()):.1g}, of a "
+            f"logit {float((found - exact).abs().max()):.2g}.",
+            ApproximationWarning,
+            stacklevel=outside_stacklevel(),
+        )
+
+    def scorer(self, precision: str = "float32") -> Scorer:
+        """The engine that runs many changed versions of the batch's pictures; made once a precision."""
+        if precision not in self._scorers:
+            self._scorers[precision] = Scorer(self.network, self.inputs, precision, self._logits[:1])
+        return self._scorers[precision]
+
+    def picture_logits(self, key: Hashable, count: int, write: Callable[[int], Writer], what: str) -> Tensor:
+        """Logits of ``count`` changed versions of each picture, [B, count, C]; kept unless ``key`` is None.
+
+        ``write(b)`` returns the function that fills a buffer with versions of picture b, see :class:`Scorer`.
+        """
+        if key in self._kept:
+            return self._kept[key]
+        made = [self.scorer().logits(count, write(b), what) for b in range(len(self.inputs))]
+        logits = torch.stack(made).to(self.logits)
+        if key is not None:
+            self._kept[key] = logits
+        return logits
+
+    def tail_logits(self, key: Hashable, count: int, write: Callable[[int], Writer], what: str) -> Tensor:
+        """Logits behind the layer of ``count`` changed sets of each picture's feature maps, [B, count, C].
+
+        ``write(b)`` returns the function that fills a buffer [n, K, h, w] for picture b, see
+        :class:`camlib.scoring.Tail`. Only the network behind the layer runs. The result is kept under ``key``.
+        """
+        if key not in self._kept:
+            made = []
+            with progress(count * len(self.inputs), what) as advance:
+                for b in range(len(self.inputs)):
+                    made.append(self._tail(b).logits(count, write(b), advance))
+            self._kept[key] = torch.stack(made).to(self.logits)
+        return self._kept[key]
+
+    def _tail(self, b: int) -> Tail:
+        row = slice(b, b + 1)
+        return Tail(self.network, self.layer, self.inputs[row], self.maps[row], self._logits[row])
+
+    def ablated_logits(self) -> Tensor:
+        """Logits with one channel at a time set to 0 (Desai and Ramaswamy 2020), [B, K, C]; K tails, no bodies."""
+        channels = self.activations.shape[1]
+
+        def write(b: int) -> Writer:
+            maps = self.maps[b]
+            keep = torch.ones(channels, channels, 1, 1).to(maps)
+            keep.view(channels, channels).fill_diagonal_(0)
+            return lambda buffer, start, stop: torch.mul(maps, keep[start:stop], out=buffer)
+
+        return self.tail_logits("ablated", channels, write, "ablated channels")
 
     @cached_property
     def head(self) -> LinearHead | None:

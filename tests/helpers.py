@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camlib import Network, Preprocess, load_network, load_photo
+from camlib import METHODS, Network, Preprocess, load_network, load_photo
 
 CLASSES = ["golden retriever", "tabby cat", "tiger cat", "school bus", "daisy"]
 SIZE = 32
@@ -158,6 +158,13 @@ def lite0() -> Network:
 def bull_mastiff() -> Tensor:
     """A real photograph as a ready batch [1, 3, 224, 224] for EfficientNet-Lite0."""
     return lite0().prepare(load_photo("bull-mastiff"))[1][None]
+
+
+def short(methods: Iterable[str]) -> dict[str, dict[str, object]]:
+    """Options by method that keep those with many passes short, and Mask's penalty from keeping its mask at ones."""
+    few = {"rise": {"masks": 40}, "mask": {"steps": 6, "l1": 0.0}}
+    known = {m: METHODS[m].options for m in methods}
+    return {m: few.get(m, {k: n for k, n in (("samples", 3), ("steps", 6)) if k in o}) for m, o in known.items()}
 
 
 def relative(found: Tensor, expected: Tensor) -> float:

@@ -334,7 +334,7 @@ def test_layer_called_with_keyword_arguments():
 @pytest.mark.filterwarnings("ignore:.*has no ReLU module")
 def test_vision_transformer_without_a_reshape_function(method):
     net = helpers.network(_vit(), 64)
-    options = {k: 2 for k in ("samples", "steps") if k in METHODS[method].options}
+    options = helpers.short([method])[method]
     e = camlib.explain(net, helpers.picture(0, 64, 64), method, 1, **options)
     assert not e.degenerate
     assert e.heatmap.shape == (64, 64)
@@ -368,20 +368,29 @@ def test_gap_cam_on_a_transformer_says_why_not():
 # -- shapes and types of input
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("deconvnet", "smooth-grad")])
+@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("deconvnet", "smooth-grad", "fd-cam", "rise")])
 @pytest.mark.parametrize(("row", "column"), [(8, 8), (8, 136), (72, 8), (72, 136)])
 def test_a_bright_object_in_a_corner_lights_up_there(method, row, column):
     """96 x 160, ready batch: the network answers to brightness, so the map must peak at the bright square.
 
-    Two methods know nothing of the square: the deconvnet signal does not depend on the picture here, and noise opens
-    the ReLU everywhere.
+    Four methods are left out: the deconvnet signal does not depend on the picture here, noise opens the ReLU
+    everywhere, one channel has no group (FD-CAM), and RISE's masks are as large as the square (its own test below).
     """
-    e = camlib.explain(_brightness(), _corner(row, column), method, 0, normalized=True)
+    options = {"mask": {"steps": 20, "l1": 1e-6}}.get(method, {})
+    e = camlib.explain(_brightness(), _corner(row, column), method, 0, normalized=True, **options)
     assert e.heatmap.shape == (96, 160)
     assert e.raw.shape == ((96, 160) if METHODS[method].makes == "pixels" else (24, 40))
     inside = e.heatmap[row : row + 16, column : column + 16]
     assert float(inside.mean()) > 0.5
     assert float(e.heatmap.mean()) < 0.1
+
+
+@pytest.mark.parametrize(("row", "column"), [(8, 8), (8, 136), (72, 8), (72, 136)])
+def test_rise_peaks_at_a_bright_object_in_a_corner(row, column):
+    e = camlib.explain(_brightness(gain=100), _corner(row, column), "rise", 0, normalized=True, masks=500)
+    y, x = divmod(int(e.heatmap.argmax()), 160)
+    assert abs(y - row - 8) <= 16
+    assert abs(x - column - 8) <= 16
 
 
 def _corner(row: int, column: int) -> Tensor:
@@ -390,15 +399,15 @@ def _corner(row: int, column: int) -> Tensor:
     return ready
 
 
-def _brightness() -> Network:
-    """Mean brightness of 4x4 blocks, rectified, averaged: logit 0 is brightness, logit 1 its negative."""
+def _brightness(gain: float = 1.0) -> Network:
+    """Mean brightness of 4x4 blocks, rectified, averaged: logit 0 is brightness times gain, logit 1 its negative."""
     module = nn.Sequential(
         nn.Conv2d(3, 1, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)
     )
     with torch.no_grad():
         module[0].weight.fill_(1 / 48)
         module[0].bias.zero_()
-        module[4].weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        module[4].weight.copy_(torch.tensor([[gain], [-gain]]))
         module[4].bias.zero_()
     return Network(module.eval(), transform=Preprocess((96, 160), (0.0,) * 3, (1.0,) * 3))
 
@@ -472,7 +481,7 @@ def test_a_users_own_gradients_stay():
     loss = net.module(READY).square().sum()
     loss.backward()
     kept = {name: p.grad.clone() for name, p in net.module.named_parameters()}
-    camlib.compare(net, P, list(METHODS), [1, 2])
+    camlib.compare(net, P, list(METHODS), [1, 2], options=helpers.short(METHODS))
     assert all(torch.equal(p.grad, kept[name]) for name, p in net.module.named_parameters())
 
 
@@ -583,7 +592,7 @@ def test_only_the_flat_one_of_several_maps_is_flagged():
 
 
 def test_good_maps_warn_of_nothing(recwarn):
-    camlib.compare(gap(), P, list(METHODS), [1])
+    camlib.compare(gap(), P, list(METHODS), [1], options=helpers.short(METHODS))
     assert not recwarn.list
 
 

@@ -1,5 +1,6 @@
 """Class activation weights: one small function a method, trace and target class in, weights out."""
 
-from camlib.weights import channel, gradient
+from camlib.weights import channel, gradient, score, tail  # isort: skip  (the order of METHODS)
+from camlib.weights import hybrid, union
 
-__all__ = ["channel", "gradient"]
+__all__ = ["channel", "gradient", "hybrid", "score", "tail", "union"]

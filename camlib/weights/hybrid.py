@@ -1,0 +1,166 @@
+"""Weights made from gradients and from scores of masked pictures: SA-CAM and Group-CAM."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from camlib import framework
+from camlib.masking import Masking, blend, blurred, upsampled
+from camlib.registry import method
+from camlib.scoring import Writer
+from camlib.trace import Trace
+from camlib.weights.gradient import grad_cam, grad_cam_plus_plus
+from camlib.weights.score import class_probabilities, softmax_over_live
+
+_PERTURBATIONS = {"constant": "mean", "noise": "noise", "blur": "blur"}
+_FORMS = {
+    "sum": lambda s, k, q: s + k + q,  # eq. 9-10, algorithm 2
+    "score-gradient": lambda s, k, q: s * k,  # eq. 5
+    "product": lambda s, k, q: s * k * q,  # eq. 6
+    "mixed": lambda s, k, q: (s + k) * q,  # eq. 8
+}
+_SCALES = ("minmax", "maxabs", "none")
+
+
+@method(
+    "sa-cam",
+    family="hybrid",
+    source="Liang et al. 2022, eq. 9-13, alg. 1-2",
+    passes="1 forward + 1 backward + 2K masked",
+    summary="w = softmax over channels of S + λ1·(mean gradient) + λ2·(Grad-CAM++ weight)",
+)
+def sa_cam(
+    trace: Trace,
+    target: Tensor,
+    *,
+    perturbation: str = "constant",
+    lambda1: float = 1.0,
+    lambda2: float = 1.0,
+    tau: float = 0.5,
+    fill: str = "white",
+    scale: str = "minmax",
+    form: str = "sum",
+    softmax: bool = True,
+    sigma: float = 10.0,
+    seed: int = 0,
+) -> Tensor:
+    """Self-attention weights: the score S of key area and perturbed picture plus the attention of gradients, [B, K].
+
+    Args:
+        trace, target: as for every method.
+        perturbation: "constant" (mean color: the pictures of Score-CAM), "noise" or "blur" (eq. 13).
+        lambda1, lambda2: factors of the mean gradient and of the Grad-CAM++ weight; the paper gives none.
+        tau: threshold of the key area; the paper gives none (0.5 is half the range of its color map's blue).
+        fill: color outside the key area: "white" (algorithm 1), "mean" or "black".
+        scale: how S, K and Q are made comparable over the live channels: "minmax", "maxabs" or "none".
+        form: "sum" (eq. 9-10, algorithm 2), "score-gradient" (eq. 5), "product" (eq. 6) or "mixed" (eq. 8).
+        softmax: whether the weights go through a softmax over the channels (algorithm 2).
+        sigma, seed: of the blur in pixels, of the noise.
+
+    Raises:
+        ValueError: an option has another value than those named.
+    """
+    for name, given, allowed in (
+        ("perturbation", perturbation, tuple(_PERTURBATIONS)),
+        ("scale", scale, _SCALES),
+        ("form", form, tuple(_FORMS)),
+        ("fill", fill, ("white", "mean", "black")),
+    ):
+        if given not in allowed:
+            raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
+    perturbed = _perturbed(perturbation, sigma, seed)
+    key_area = Masking("key-area", filler=fill, threshold=tau)
+    s = attention_score(trace, target, key_area, perturbed)
+    k, q = grad_cam(trace, target), grad_cam_plus_plus(trace, target)
+    s, k, q = (_scaled(part, trace.live, scale) for part in (s, k, q))
+    weights = _FORMS[form](s, lambda1 * k, lambda2 * q)
+    return softmax_over_live(weights, trace.live) if softmax else weights * trace.live
+
+
+def _perturbed(perturbation: str, sigma: float, seed: int) -> Masking:
+    """The masking of eq. 13; options that it does not use keep their defaults, so that passes are shared."""
+    options = {"constant": {}, "noise": {"seed": seed}, "blur": {"sigma": sigma}}[perturbation]
+    return Masking(filler=_PERTURBATIONS[perturbation], **options)
+
+
+def attention_score(trace: Trace, target: Tensor, key_area: Masking, perturbed: Masking) -> Tensor:
+    """S_k = p(key area of map k) · (1 + p(perturbed picture of map k)), [B, K], in [0, 2] (Liang et al., eq. 12)."""
+    return class_probabilities(trace, target, key_area) * (1 + class_probabilities(trace, target, perturbed))
+
+
+def _scaled(scores: Tensor, live: Tensor, scale: str) -> Tensor:
+    """Scores over the live channels brought to one range, [B, K]; a constant vector becomes zeros."""
+    if scale == "none":
+        return scores * live
+    high = scores.masked_fill(~live, -torch.inf).amax(dim=1, keepdim=True)
+    low = scores.masked_fill(~live, torch.inf).amin(dim=1, keepdim=True)
+    if scale == "maxabs":
+        high, low = torch.maximum(high.abs(), low.abs()), torch.zeros_like(low)
+    span = torch.where((high > low) & live.any(dim=1, keepdim=True), high - low, torch.inf)
+    return torch.where(live & span.isfinite(), (scores - low) / span, 0.0)
+
+
+@method(
+    "group-cam",
+    family="hybrid",
+    source="Zhang et al. 2021, eq. 3-8",
+    passes="1 forward + 1 backward + G+1 masked, G = 32",
+    summary="groups of gradient-weighted maps, each weighted by the probability that it adds to a blurred picture",
+    makes="map",
+)
+def group_cam(
+    trace: Trace,
+    target: Tensor,
+    *,
+    groups: int = 32,
+    theta: float | None = 70.0,
+    kernel: int = 51,
+    sigma: float = 50.0,
+) -> Tensor:
+    """Σ_l a_l M_l over groups of channels, a_l the rise of probability over the blurred picture, [B, h, w].
+
+    Args:
+        trace, target: as for every method.
+        groups: number of groups of neighboring channels; fewer where there are fewer channels.
+        theta: values of a group below this percentile are set to 0; None leaves them (the authors' latest code).
+        kernel, sigma: size and standard deviation of the Gaussian blur, in pixels.
+
+    Raises:
+        ValueError: groups below 1, theta outside [0, 100] or an even kernel.
+    """
+    if groups < 1 or (theta is not None and not 0 <= theta <= 100) or kernel % 2 == 0 or kernel < 1:
+        raise ValueError(
+            f"groups={groups}, theta={theta}, kernel={kernel}: expected groups >= 1, theta in [0, 100] or None, "
+            f"and an odd kernel."
+        )
+    maps = _group_maps(trace, target, groups, theta)
+    weights = torch.zeros(maps.shape[:2]).to(maps)
+    for b in range(len(maps)):
+        alive = (~framework.normalize(maps[b])[1]).nonzero().flatten()
+        weights[b, alive] = _rises(trace, b, int(target[b]), maps[b, alive], (kernel, sigma))
+    return framework.class_activation_map(weights, maps)
+
+
+def _group_maps(trace: Trace, target: Tensor, groups: int, theta: float | None) -> Tensor:
+    """Rectified, de-noised sum of the gradient-weighted maps of each group, [B, G, h, w]."""
+    weighted = grad_cam(trace, target)[:, :, None, None] * trace.activations
+    made = torch.stack([part.sum(dim=1).relu() for part in weighted.chunk(groups, dim=1)], dim=1)
+    if theta is None:
+        return made
+    floor = made.flatten(2).quantile(theta / 100, dim=2)
+    return torch.where(made < floor[:, :, None, None], 0.0, made)
+
+
+def _rises(trace: Trace, b: int, target: int, maps: Tensor, blur: tuple[int, float]) -> Tensor:
+    """ReLU(p(blurred picture with group l in focus) − p(blurred picture)) of each live group, [n]."""
+    picture = trace.inputs[b].to(maps)
+    filler, size = blurred(picture, blur[1], blur[0] // 2), tuple(picture.shape[-2:])
+    masks = torch.cat([maps.new_zeros(1, *size), framework.normalize(upsampled(maps, size))[0]])
+
+    def write(buffer: Tensor, start: int, stop: int) -> None:
+        blend(picture, masks[start:stop], filler, buffer)
+
+    run: Writer = write
+    probabilities = trace.scorer().logits(len(masks), run, "groups").softmax(dim=1)[:, target].to(maps)
+    return (probabilities[1:] - probabilities[0]).relu()
