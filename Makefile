@@ -28,7 +28,7 @@ HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(H
             OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS)
 
 .DELETE_ON_ERROR:
-.PHONY: help figures notebooks test unit lint verify lab env clean $(NAMES)
+.PHONY: help figures notebooks test unit lint verify bench lab env clean $(NAMES)
 
 help:
 	@echo "make figures     environment, all notebooks, all figures and tables, the gallery; faster with -j2"
@@ -38,6 +38,7 @@ help:
 	@echo "make notebooks   figures, then copies the fresh runs over notebooks/ to be committed"
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
+	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
 	@echo "make verify      compares every photograph and weight file with data/manifest.json"
 	@echo "make env         the environment alone: .venv from requirements.lock (about 3 minutes, 6 GB)"
 	@echo "make clean       removes build/, variants of figures/ and caches; .venv stays (rm -r .venv)"
@@ -74,6 +75,10 @@ lint: $(STAMP)
 
 verify: $(STAMP)
 	@$(VENV) -c 'from camlib import data; raise SystemExit(data.main(["verify"]))'
+
+# Two threads are the reference machine; nothing else should run beside it.
+bench: $(STAMP)
+	$(HEADLESS) OMP_NUM_THREADS=2 CAMLIB_THREADS=2 $(VENV) -m camlib.bench --out data/bench.csv
 
 lab: $(STAMP)
 	$(VENV) -m jupyterlab notebooks

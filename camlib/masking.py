@@ -112,8 +112,7 @@ def constant_color(network: Network, inputs: Tensor, level: float) -> Tensor:
     if not network.normalization_known:
         low, high = inputs.min(), inputs.max()
         return torch.full_like(inputs, float(low + level * (high - low)))
-    flat = torch.full(inputs.shape, float(level))
-    return network.preprocess.normalize(flat).to(inputs)
+    return network.preprocess.normalize(torch.full_like(inputs, float(level))).to(inputs)
 
 
 def blurred(inputs: Tensor, sigma: float, radius: int | None = None) -> Tensor:

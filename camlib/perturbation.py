@@ -126,14 +126,18 @@ def mask(
         l1, tv, tv_power: weights of the size of the blurred part and of the roughness of the mask, and its exponent.
         cell: side in pixels of one mask value.
         sigma: of the blur of the picture, in pixels.
-        jitter: largest shift of the picture in a step, in pixels; 0 for none.
+        jitter: largest shift of the picture under the mask in a step, in pixels; 0 for none. What leaves on one side
+            comes back on the other (the authors load a larger picture instead).
         seed: of the shifts.
 
     Raises:
-        ValueError: steps below 1, cell below 1, or a negative jitter.
+        ValueError: steps or cell below 1, a learning rate or sigma that is not positive, another number below 0.
     """
-    if steps < 1 or cell < 1 or jitter < 0:
-        raise ValueError(f"steps={steps}, cell={cell}, jitter={jitter}: expected steps, cell >= 1 and jitter >= 0.")
+    least = {"steps": (steps, 1), "cell": (cell, 1), "jitter": (jitter, 0), "l1": (l1, 0), "tv": (tv, 0)}
+    if wrong := [f"{name}={given}" for name, (given, lowest) in least.items() if not given >= lowest]:
+        raise ValueError(f"{', '.join(wrong)}: expected steps, cell >= 1 and jitter, l1, tv >= 0.")
+    if not learning_rate > 0 or not sigma > 0:
+        raise ValueError(f"learning_rate={learning_rate}, sigma={sigma}: expected both above 0.")
     weights = (l1, tv, tv_power)
     with progress(steps * len(target), "mask optimization") as advance:
         maps = []
@@ -171,7 +175,8 @@ class _Masking:
     def _objective(self, values: Tensor, l1: float, tv: float, power: float) -> Tensor:
         m = self._smooth(values)
         shift = [int(torch.randint(0, self.jitter + 1, (1,), generator=self.generator)) for _ in range(2)]
-        shown = torch.roll(m * self.picture + (1 - m) * self.blurred, shift, dims=(2, 3))
+        picture, blurred = (torch.roll(shown, shift, dims=(2, 3)) for shown in (self.picture, self.blurred))
+        shown = m * picture + (1 - m) * blurred
         probability = self.scorer.run(shown).softmax(dim=1)[0, self.target]
         down, right = values[..., 1:, :-1] - values[..., :-1, :-1], values[..., :-1, 1:] - values[..., :-1, :-1]
         rough = ((down**2 + right**2 + 1e-20) ** (power / 2)).sum()

@@ -613,9 +613,9 @@ def claims_block() -> str:
     rows = _by_paper(claims())
     if not rows:
         return "No notebook has decided a claim yet."
-    lines = [f"- {row['claim']} ({PAPERS[row['paper']]}): **{row['verdict']}**, {_ours(row)}" for row in rows]
+    lines = [f"- {row['claim']} ({PAPERS[row['paper']]}): **{row['verdict']}**" for row in rows]
     link = _from(paths.ROOT, paths.FIGURES / "claims.md")
-    return "\n".join([*lines, "", f"Evidence on both sides: [the ledger]({link})."])
+    return "\n".join([*lines, "", f"Evidence on both sides, numbers and intervals: [the ledger]({link})."])
 
 
 def _ranges(names: Sequence[str]) -> str:

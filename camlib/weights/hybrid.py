@@ -69,6 +69,8 @@ def sa_cam(
     ):
         if given not in allowed:
             raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
+    if not 0 <= tau <= 1:
+        raise ValueError(f"tau={tau}: expected a threshold in [0, 1].")
     perturbed = _perturbed(perturbation, sigma, seed)
     key_area = Masking("key-area", filler=fill, threshold=tau)
     s = attention_score(trace, target, key_area, perturbed)
@@ -122,17 +124,18 @@ def group_cam(
 
     Args:
         trace, target: as for every method.
-        groups: number of groups of neighboring channels; fewer where there are fewer channels.
+        groups: largest number of groups of neighboring channels; as in the authors' code all but the last have the
+            same size, so that 112 channels make 28 groups of 4 out of 32.
         theta: values of a group below this percentile are set to 0; None leaves them (the authors' latest code).
         kernel, sigma: size and standard deviation of the Gaussian blur, in pixels.
 
     Raises:
-        ValueError: groups below 1, theta outside [0, 100] or an even kernel.
+        ValueError: groups below 1, theta outside [0, 100], an even kernel or a sigma that is not positive.
     """
-    if groups < 1 or (theta is not None and not 0 <= theta <= 100) or kernel % 2 == 0 or kernel < 1:
+    if groups < 1 or (theta is not None and not 0 <= theta <= 100) or kernel % 2 == 0 or kernel < 1 or not sigma > 0:
         raise ValueError(
-            f"groups={groups}, theta={theta}, kernel={kernel}: expected groups >= 1, theta in [0, 100] or None, "
-            f"and an odd kernel."
+            f"groups={groups}, theta={theta}, kernel={kernel}, sigma={sigma}: expected groups >= 1, theta in [0, 100] "
+            f"or None, an odd kernel and sigma > 0."
         )
     maps = _group_maps(trace, target, groups, theta)
     weights = torch.zeros(maps.shape[:2]).to(maps)

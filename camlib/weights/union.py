@@ -78,11 +78,12 @@ def amu(trace: Trace, target: Tensor, denoised: Tensor, region: Tensor, filler: 
 def ams(trace: Trace, target: Tensor, union: Union, filler: str = "mean") -> tuple[Tensor, Tensor, Tensor]:
     """Activation map selection (eq. 7-8): the union where it keeps more probability than the region map.
 
-    Returns (map [B, h, w], weight of the union [B], whether the union won [B]); a tie goes to the region map.
+    Returns (map [B, h, w], weight of the union [B], whether the union won [B]); a tie goes to the region map, also the
+    one where the denoised map has no weight and the union is the region map.
     """
     scaled = _scaled(union.union, tuple(trace.inputs.shape[-2:]))
     beta = kept_probabilities(trace, target, scaled[:, None], filler)[:, 0] - blank_probabilities(trace, target, filler)
-    won = beta > union.beta_region
+    won = (beta > union.beta_region) & (union.beta_denoised > 0)
     return torch.where(won[:, None, None], scaled, union.region), beta, won
 
 
