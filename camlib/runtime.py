@@ -48,9 +48,9 @@ def keep_buffers(limit_mib: int = 512) -> bool:
     By default glibc hands every buffer over 32 MiB back to the system as soon as it is freed, and the next one of that
     size pays for all its pages again. A library whose batches are that wide gains most from this setting; camlib
     chooses batches below the limit (notebook 14 compares both). Results do not change. The price is memory: up to twice
-    ``limit_mib`` of freed memory stays with the process. ``keep_buffers(32)`` goes back to the largest thresholds that
-    glibc chooses by itself. The variables ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` (bytes) do the same
-    from outside.
+    ``limit_mib`` of freed memory stays with the process. ``keep_buffers(32)`` gives it back and returns to the largest
+    thresholds that glibc chooses by itself. ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` in the
+    environment (bytes) do the same from outside.
 
     Returns:
         Whether the allocator took both thresholds; False where the C library is not glibc (macOS, Windows, musl) or
@@ -62,11 +62,14 @@ def keep_buffers(limit_mib: int = 512) -> bool:
     if isinstance(limit_mib, bool) or not isinstance(limit_mib, int) or not 1 <= limit_mib <= _LARGEST_LIMIT:
         raise ValueError(f"limit_mib={limit_mib!r}: expected an integer from 1 to {_LARGEST_LIMIT}, in MiB.")
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        library = ctypes.CDLL(None)
+        mallopt, give_back = library.mallopt, library.malloc_trim
     except (AttributeError, OSError, TypeError):  # no mallopt; no way to ask for the process itself (Windows)
         return False
     wanted = ((_M_MMAP_THRESHOLD, limit_mib), (_M_TRIM_THRESHOLD, 2 * limit_mib))
-    return all(mallopt(which, mib * 2**20) == 1 for which, mib in wanted)
+    took = all(mallopt(which, mib * 2**20) == 1 for which, mib in wanted)
+    give_back(0)  # what was kept under an earlier limit would be used on
+    return took
 
 
 def outside_stacklevel() -> int:
