@@ -141,6 +141,11 @@ class Network:
         tensors = (t for ts in (self.module.parameters(), self.module.buffers()) for t in ts)
         return next((t for t in tensors if t.is_floating_point()), torch.empty(0))
 
+    @property
+    def transform(self) -> Preprocess | Callable:
+        """What turns a picture into network input: the caller's own transform, or the :class:`Preprocess`."""
+        return self._callable or self.preprocess
+
     def with_input_size(self, size: int | tuple[int, int]) -> Network:
         """The same module and settings for pictures of another size (mosaics, high resolution)."""
         if self._callable is not None:

@@ -42,12 +42,25 @@ def bootstrap_interval(
     if len(names) != sample.size:
         raise ValueError(f"units has {len(names)} entries for {sample.size} values; give one a value")
     kinds, owner = np.unique(names, return_inverse=True)
-    members = [np.flatnonzero(owner == kind) for kind in range(len(kinds))]
     generator = np.random.default_rng(seed)
-    draws = generator.integers(len(members), size=(resamples, len(members)))
-    estimates = [statistic(sample[np.concatenate([members[unit] for unit in draw])]) for draw in draws]
+    estimate = _mean_of_draw(sample, owner) if statistic is np.mean else _statistic_of_draw(sample, owner, statistic)
+    estimates = [estimate(generator.integers(len(kinds), size=len(kinds))) for _ in range(resamples)]
     low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(sample)), float(low), float(high))
+
+
+def _mean_of_draw(sample: np.ndarray, owner: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Mean over the values of drawn units, from each unit's sum and count: no value is copied."""
+    sums, counts = np.bincount(owner, sample), np.bincount(owner)
+    return lambda draw: sums[draw].sum() / counts[draw].sum()
+
+
+def _statistic_of_draw(
+    sample: np.ndarray, owner: np.ndarray, statistic: Callable[[np.ndarray], float]
+) -> Callable[[np.ndarray], float]:
+    """Any statistic of the values of drawn units."""
+    members = [np.flatnonzero(owner == unit) for unit in range(owner.max() + 1)]
+    return lambda draw: statistic(sample[np.concatenate([members[unit] for unit in draw])])
 
 
 def paired_difference(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, **options: Any) -> Interval:

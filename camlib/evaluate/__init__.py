@@ -1,0 +1,17 @@
+"""Evaluation at scale: many pictures, methods and metrics into a results store that can be stopped and resumed.
+
+``python -m camlib.evaluate`` is its command line; from Python::
+
+    from camlib import datasets, evaluate, load_network
+
+    plan = evaluate.Plan(load_network("efficientnet-lite0"), ["grad-cam", "score-cam"], layers=["blocks.4"])
+    results = evaluate.evaluate(plan, datasets.photos(), "build/evaluation")
+    results.table
+"""
+
+from camlib.evaluate.plan import TARGETS, Choice, Plan
+from camlib.evaluate.runner import evaluate
+from camlib.evaluate.store import STATUSES, Row, Setting, Store
+from camlib.evaluate.table import Results
+
+__all__ = ["STATUSES", "TARGETS", "Choice", "Plan", "Results", "Row", "Setting", "Store", "evaluate"]
