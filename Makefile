@@ -57,6 +57,8 @@ $(NAMES): %: $(RUNS)/%.ipynb
 $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
 	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run $< --output $(@D) $(PARAMETERS)
 
+$(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
+
 notebooks: figures
 	@$(VENV) -m camlib.notebook_runner publish $(RUNS)
 
@@ -78,7 +80,7 @@ verify: $(STAMP)
 
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)
-	$(HEADLESS) OMP_NUM_THREADS=2 CAMLIB_THREADS=2 $(VENV) -m camlib.bench --out data/bench.csv
+	$(HEADLESS) OMP_NUM_THREADS=2 CAMLIB_THREADS=2 $(VENV) -m camlib.bench $(BENCH)
 
 lab: $(STAMP)
 	$(VENV) -m jupyterlab notebooks

@@ -54,12 +54,14 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     """Every submodule in eval mode inside the block and exactly as it was behind it, also after an exception."""
     flags = [(child, child.training) for child in module.modules()]
     try:
-        for child, _ in flags:
-            child.training = False
+        for child, training in flags:
+            if training:  # nn.Module's __setattr__ is slow: write only what differs
+                child.training = False
         yield
     finally:
         for child, training in flags:
-            child.training = training
+            if child.training is not training:
+                child.training = training
 
 
 def _with_gradients(module: nn.Module) -> nn.Module:

@@ -36,6 +36,7 @@ PAPERS = {
     "score": "Score-CAM (Wang et al. 2019)",
     "history": "History of CAM (Baek 2022)",
     "own": "What the compendium adds",
+    "cost": "What a map costs",
 }
 VERDICTS = ("holds", "does not hold", "undecided here")
 KINDS = ("figure", "table", "equation", "algorithm")
