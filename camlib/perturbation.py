@@ -180,7 +180,7 @@ class _Masking:
         return probability + l1 * (1 - values).abs().sum() + tv * rough
 
     def _smooth(self, values: Tensor) -> Tensor:
-        """The mask at the size of the picture, [H, W]: cells enlarged, then blurred; both are linear in each direction."""
+        """The mask at the size of the picture, [H, W]: cells enlarged, then blurred, both linear in each direction."""
         rows, columns = self.enlarge
         return rows @ values @ columns.mT
 
