@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import random_checkpoints
 
-from camlib import checkpoints, load_network, load_networks, paths, report
+from camlib import checkpoints, load_network, load_networks, load_photo, paths, photo_info, report
 from camlib.zoo import WeightsUnavailable
 
 SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"  # torchvision's file name
@@ -135,3 +135,14 @@ def test_weights_may_be_given_by_name(home):
         ["squeezenet1_1", "efficientnet-lite0"], {"squeezenet1_1": None, "efficientnet-lite0": "default"}
     )
     assert [net.name for net in nets.values()] == ["squeezenet1_1 (random weights, seed 0)", "efficientnet-lite0"]
+
+
+def test_a_fitted_head_is_right_on_the_photographs(home):
+    """What the trial of the papers' setting relies on: photographs that a network of random features calls right."""
+    random_checkpoints.write(home, ["resnet18"], fit=64)
+    net = load_network("resnet18").with_input_size(64)
+    for name in ("goose", "bald-eagle", "strawberry"):
+        ((index, _, probability),) = net.predict(load_photo(name), top=1)
+        assert index == photo_info(name).label
+        assert probability > 0.9
+    assert net.verified is False

@@ -220,13 +220,13 @@ def test_the_plan_says_what_is_here_what_comes_and_what_is_missing(home):
         (found,) = [line for line in lines if line.strip().startswith(start)]
         return found
 
-    assert "4.7 MB  here, but not torchvision's file: what is made with it is marked" in line("squeezenet1_1")
+    assert "4.7 MB  here, not torchvision's file: not comparable" in line("squeezenet1_1")
     assert "resnet18-f37072fd.pth" in line("resnet18")
     assert "44.7 MB  to be downloaded" in line("resnet18")
     assert "To be downloaded: 2 files, 572 MB." in line("To be")
     assert "ImageNet val, 4 pictures" in line("imagenet")
     assert "missing: VOC is not given" in line("voc")
-    assert "not measured" in line("00_first")
+    assert "a few minutes" in line("00_first")
     assert "squeezenet1_1, resnet18" in line("00_first")
     assert "estimates from 100 billion" in line("Runs")
     assert "2 pictures, vgg16" in line("score-table-2, union-table-1: about")
@@ -335,7 +335,7 @@ def test_the_list_names_items_cells_and_what_stopped(home):
     found = listing(home / "build" / "runs", {"union-table-2": "no folder"})
     text = "\n".join(found.lines)
     assert "sca-fig-01: 01_feature_maps, left out: The weights of x are not here: y" in text
-    assert "sca-fig-12: 04_sca_cam, which did not come that far" in text
+    assert "sca-fig-12: 04_sca_cam, which did not make it this time" in text
     assert "sca-eq-19:" not in text
     assert "union-table-2: no folder" in text
     assert "01_feature_maps, cell 1: failed: KeyError: 'z'" in text

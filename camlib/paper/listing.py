@@ -57,7 +57,7 @@ def _items(absent: Mapping[str, report.Item], said: Mapping[str, Sequence[tuple[
     lines = []
     for item_id, item in absent.items():
         reasons = [line for _, line in said.get(item.notebook, []) if not line.startswith(DOUBTED)]
-        lines.append(f"{item_id}: {item.notebook}, " + (reasons[0] if reasons else "which did not come that far"))
+        lines.append(f"{item_id}: {item.notebook}, {reasons[0] if reasons else 'which did not make it this time'}")
     return lines
 
 

@@ -11,8 +11,16 @@ from torchvision.models import get_model
 from camlib.paper import tables
 from camlib.paper.setting import Folders, Weights, networks_of, notebooks
 
-WORK = {}
-"""Notebook -> billions of multiplications in the paper profile, as measured once: seconds times speed. An estimate."""
+WORK = {
+    "06_score_cam": 300e3,
+    "07_sa_cam": 700e3,
+    "08_union_cam": 700e3,
+    "11_sanity": 700e3,
+}
+"""Notebook -> billions of multiplications in the paper profile: pictures times masked passes times operations of one,
+to a factor of two or three. The notebooks that are not named take a few minutes.
+"""
+_FEW_MINUTES = "a few minutes"
 _BACKBONE, _BATCH = "resnet18", 8
 _UNITS = (("days", 86_400), ("h", 3_600), ("min", 60))
 
@@ -54,7 +62,7 @@ def _data(folders: Folders) -> list[str]:
 def _runs(gflops: float, fast: bool) -> list[str]:
     lines = []
     for path in notebooks():
-        duration = about(WORK[path.stem] / gflops) if path.stem in WORK else "not measured"
+        duration = about(WORK[path.stem] / gflops) if path.stem in WORK else _FEW_MINUTES
         less = ", less with FAST" if fast and path.stem in WORK else ""
         lines.append(f"  {path.stem:24s}{duration + less:22s}{', '.join(networks_of(path)) or 'no weights'}")
     return lines

@@ -63,7 +63,7 @@ class Weights:
         if not self.here:
             return "to be downloaded"
         if checkpoints.verified(self.file) is False:
-            return "here, but not torchvision's file: what is made with it is marked as not comparable"
+            return "here, not torchvision's file: not comparable"
         return "here"
 
 
