@@ -92,6 +92,9 @@ class Network:
         class_names: one name a class, in the order of the logits. None: classes are called "class 0", "class 1" ...
         name: how figures and tables call the network.
 
+    Attributes:
+        verified: whether the weights are the published ones, by the SHA-256 of their file; None where nothing is known.
+
     Raises:
         TypeError: ``module`` is not an ``nn.Module``, or ``transform`` is not callable.
         ValueError: ``target_layer`` is a module that is not part of ``module``.
@@ -111,6 +114,7 @@ class Network:
             raise TypeError(f"transform is a camlib.Preprocess or a callable; given {type(transform).__name__}.")
         self.module = module
         self.name = name or type(module).__name__
+        self.verified: bool | None = None
         self.class_names = _checked_names(class_names)
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
         self.module = _with_gradients(module)
