@@ -21,6 +21,8 @@ from typing import Any
 from camlib.zoo import WeightsUnavailable
 
 LEFT_OUT, FAILED, DOUBTED = "left out: ", "failed: ", "does not hold here: "
+DEPENDENT = f"{LEFT_OUT}needs "
+"""How the three remarks begin, and the one of a cell that needs another one."""
 _HIDDEN = "_camlib_lenient"
 _FRAME = f"""
 {_HIDDEN}.shown = None
@@ -60,7 +62,7 @@ class Lenience(ast.NodeTransformer):
         if lacking:
             reason = self.missing[lacking[0]]
             self._lack(reason)
-            return ast.parse(f"print({LEFT_OUT + 'needs ' + ', '.join(lacking) + ' (' + reason + ')'!r})")
+            return ast.parse(f"print({DEPENDENT + ', '.join(lacking) + ' (' + reason + ')'!r})")
         for name in self._changes:
             self.missing.pop(name, None)
         return self._guarded(self.generic_visit(cell)) if cell.body else cell

@@ -575,6 +575,8 @@ def claims_text(rows: Mapping[str, Any]) -> str:
     ]
     counts = ", ".join(f"{sum(row['verdict'] == word for row in rows.values())} {word}" for word in VERDICTS)
     body = _table(titles, table) if table else "No notebook has decided a claim yet."
+    marked = sum("not_comparable" in row for row in rows.values())
+    counts += f". {marked} of them are not comparable with a paper, by their weights" if marked else ""
     return f"# What the papers claim, and what we find\n\n{len(rows)} claims: {counts}.\n\n{body}\n"
 
 

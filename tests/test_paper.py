@@ -328,15 +328,18 @@ def test_published_numbers_are_those_of_the_papers():
 def test_the_list_names_items_cells_and_what_stopped(home):
     for name in ("01_feature_maps", "04_sca_cam", "06_score_cam"):
         notebook(home, f"notebooks/{name}", "0")
-    said = "left out: The weights of x are not here: y\nfailed: KeyError: 'z'\nsomething else\n"
+    said = "left out: The weights of x are not here: y\nleft out: needs x\nfailed: KeyError: 'z'\nsomething else\n"
     notebook(home, "build/runs/01_feature_maps", "0", "1", said=said)
     notebook(home, "build/runs/04_sca_cam", "0", said="does not hold here: r > 0.9\n")
     report.check("sca-eq-19", "0 = 0", 0, 0, network="a", data="b")
     found = listing(home / "build" / "runs", {"union-table-2": "no folder"})
     text = "\n".join(found.lines)
     assert "sca-fig-01: 01_feature_maps, left out: The weights of x are not here: y" in text
-    assert "sca-fig-12: 04_sca_cam, which did not make it this time" in text
-    assert "sca-eq-19:" not in text
+    assert "sca-fig-12, sca-fig-13" in text
+    assert "sca-fig-14, sca-eq-20, sca-eq-21" in text, "without sca-eq-19, which is made"
+    assert "own-table-1: 04_sca_cam, not made with these parameters" in text
+    assert "history-fig-timeline: 06_score_cam, stopped" in text
+    assert "01_feature_maps: 1 more cells that need them" in text
     assert "union-table-2: no folder" in text
     assert "01_feature_maps, cell 1: failed: KeyError: 'z'" in text
     assert "04_sca_cam, cell 0: does not hold here: r > 0.9" in text

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 
 from camlib import report
-from camlib.lenient import DOUBTED, FAILED, LEFT_OUT, remarks
+from camlib.lenient import DEPENDENT, DOUBTED, FAILED, LEFT_OUT, remarks
 from camlib.paper.setting import notebooks
 
 
@@ -54,17 +54,24 @@ def _is_marked(entry: Mapping[str, object]) -> bool:
 
 
 def _items(absent: Mapping[str, report.Item], said: Mapping[str, Sequence[tuple[int, str]]]) -> list[str]:
+    """Items by notebook, with the first reason that the notebook gives."""
     lines = []
-    for item_id, item in absent.items():
-        reasons = [line for _, line in said.get(item.notebook, []) if not line.startswith(DOUBTED)]
-        lines.append(f"{item_id}: {item.notebook}, {reasons[0] if reasons else 'which did not make it this time'}")
+    for name in dict.fromkeys(item.notebook for item in absent.values()):
+        reasons = [line for _, line in said.get(name, []) if not line.startswith(DOUBTED)]
+        why = reasons[0] if reasons else "not made with these parameters" if name in said else "stopped"
+        lines.append(f"{', '.join(i for i, item in absent.items() if item.notebook == name)}: {name}, {why}")
     return lines
 
 
 def _cells(said: Mapping[str, Sequence[tuple[int, str]]], kinds: tuple[str, ...]) -> list[str]:
-    return [
-        f"{name}, cell {cell}: {line}" for name, found in said.items() for cell, line in found if line.startswith(kinds)
-    ]
+    """Every cell of a kind; those that merely need another one are counted."""
+    lines = []
+    for name, found in said.items():
+        chosen = [(cell, line) for cell, line in found if line.startswith(kinds)]
+        own = [f"{name}, cell {cell}: {line}" for cell, line in chosen if not line.startswith(DEPENDENT)]
+        others = len(chosen) - len(own)
+        lines += [*own, *([f"{name}: {others} more cells that need them"] if others else [])]
+    return lines
 
 
 def _section(title: str, lines: Sequence[str]) -> list[str]:

@@ -216,7 +216,7 @@ def _save_examples(found: Mapping[str, Dataset], seed: int, columns: int = 6) ->
     given = {name: found[name] for name in ("imagenet", "voc") if name in found}
     chosen = {name: [example.picture for example in dataset.sample(columns, seed)] for name, dataset in given.items()}
     rows = [[data.square(picture, 224) for picture in pictures] for pictures in chosen.values()]
-    figure: Figure = plots.grid(rows, [dataset.name for dataset in given.values()], cell=1.3)
+    figure: Figure = plots.grid(rows, [dataset.name for dataset in given.values()], colorbar=False, cell=1.3)
     report.save(
         figure,
         "union-fig-03",
