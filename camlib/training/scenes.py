@@ -70,9 +70,7 @@ def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[
 
 def _body() -> nn.Sequential:
     """Pictures [B, 3, 64, 64] -> feature maps [B, 96, 8, 8]."""
-    return nn.Sequential(
-        *_block(3, 16, 5, 2), *_block(16, 32, 3, 2), *_block(32, 64), nn.MaxPool2d(2), *_block(64, 96)
-    )
+    return nn.Sequential(*_block(3, 16, 5, 2), *_block(16, 32, 3, 2), *_block(32, 64), nn.MaxPool2d(2), *_block(64, 96))
 
 
 class PooledNetwork(nn.Module):
@@ -120,9 +118,9 @@ def scenes_avg21() -> nn.Module:
 
 def _vgg_features() -> nn.Sequential:
     """VGG's pattern of 3 x 3 convolutions and 2 x 2 max pooling, without the last pooling: [B, 64, 16, 16]."""
-    return nn.Sequential(
-        *_block(3, 12), nn.MaxPool2d(2), *_block(12, 24), *_block(24, 24), nn.MaxPool2d(2), *_block(24, 48), *_block(48, 64)
-    )  # fmt: skip
+    first = [*_block(3, 12), nn.MaxPool2d(2)]
+    second = [*_block(12, 24), *_block(24, 24), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, *second, *_block(24, 48), *_block(48, 64))
 
 
 class SmallVgg(nn.Module):
@@ -131,14 +129,10 @@ class SmallVgg(nn.Module):
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
         self.features = _vgg_features()
-        widths = [64 * (SIZE // 8) ** 2, hidden, hidden]
-        layers = [
-            part
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
-            for part in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(0.2))
-        ]
         self.pool = nn.MaxPool2d(2)
-        self.classifier = nn.Sequential(nn.Flatten(), *layers, nn.Linear(hidden, len(SHAPES)))
+        first = [nn.Linear(64 * (SIZE // 8) ** 2, hidden), nn.ReLU(), nn.Dropout(0.2)]
+        second = [nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.2)]
+        self.classifier = nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(hidden, len(SHAPES)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.classifier(self.pool(self.features(inputs)))
