@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from pathlib import Path
+from urllib.error import URLError
 
 import helpers
 import nbformat
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import random_checkpoints
+import torch
 from helpers import Gap, network, seeded
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
@@ -139,8 +141,24 @@ def test_weights_that_cannot_be_had_are_one_message_each(home):
     random_checkpoints.write(home / "torch", ["squeezenet1_1"])
     missing = setting.fetch(["squeezenet1_1", "resnet18", "vgg16"])
     assert list(missing) == ["resnet18", "vgg16"]
-    for part in ("'resnet18-f37072fd.pth'", str(home), "camlib.load_network('resnet18') fetches it", "TORCH_HOME"):
-        assert part in missing["resnet18"]
+    folder = home / "torch" / "hub" / "checkpoints"
+    assert missing["resnet18"] == (
+        f"resnet18-f37072fd.pth (45 MB) is not in {folder}, and downloading it is switched off (HF_HUB_OFFLINE=1 or "
+        f"CAMLIB_OFFLINE=1): run `make paper` again with a connection, or copy the file there from another machine "
+        f"(TORCH_HOME moves the folder)."
+    )
+
+
+def test_a_download_that_fails_says_why(home, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise URLError("name resolution")
+
+    monkeypatch.delenv("CAMLIB_OFFLINE")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+    said = setting.fetch(["squeezenet1_1"])["squeezenet1_1"]
+    assert "squeezenet1_1-b8a52dc0.pth (5 MB)" in said
+    assert "downloading it failed (<urlopen error name resolution>): run" in said
 
 
 def test_runs_with_other_weights_are_forgotten_and_only_those(home):
@@ -362,7 +380,7 @@ def test_commands_plan_prepare_and_finish(home, capsys):
     assert not runs.exists()
     assert command.main(["prepare", *options]) == 0
     printed = capsys.readouterr().out
-    assert "resnet18 is missing. The weights of camlib.load_network('resnet18') are not here" in printed
+    assert "Without resnet18: resnet18-f37072fd.pth (45 MB) is not in" in printed
     states = json.loads((runs / "weights.json").read_text(encoding="utf-8"))
     assert states == {"01_feature_maps": {"resnet18": "absent"}}
     notebook(home, "build/runs/01_feature_maps", "0", said="left out: x\n")

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _prepare(options: argparse.Namespace) -> None:
     for network, why in fetch(plan.wanted(options.network)).items():
-        print(f"\n{network} is missing. {why}", flush=True)
+        print(f"\nWithout {network}: {why}", flush=True)
     for name in forget_outdated(options.runs):
         print(f"{name} is run again: the weights have changed")
     print()

@@ -64,7 +64,7 @@ def _runs(gflops: float, fast: bool) -> list[str]:
     for path in notebooks():
         duration = about(WORK[path.stem] / gflops) if path.stem in WORK else _FEW_MINUTES
         less = ", less with FAST" if fast and path.stem in WORK else ""
-        lines.append(f"  {path.stem:24s}{duration + less:22s}{', '.join(networks_of(path)) or 'no weights'}")
+        lines.append(f"  {path.stem:24s}{duration + less:30s}{', '.join(networks_of(path)) or 'no weights'}")
     return lines
 
 

@@ -75,8 +75,19 @@ def fetch(networks: Iterable[str]) -> dict[str, str]:
             try:
                 load_network(network)
             except WeightsUnavailable as error:
-                missing[network] = str(error)
+                missing[network] = _why(Weights.of(network), error.__cause__)
     return missing
+
+
+def _why(weights: Weights, cause: BaseException | None) -> str:
+    """One sentence: what is missing where, why it was not downloaded, what helps."""
+    said = str(cause).strip().partition("\n")[0]
+    why = "is switched off (HF_HUB_OFFLINE=1 or CAMLIB_OFFLINE=1)" if cause is None else f"failed ({said})"
+    return (
+        f"{weights.file.name} ({weights.megabytes:.0f} MB) is not in {weights.file.parent}, and downloading it {why}: "
+        f"run `make paper` again with a connection, or copy the file there from another machine (TORCH_HOME moves the "
+        f"folder)."
+    )
 
 
 # -- notebooks
