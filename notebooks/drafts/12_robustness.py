@@ -315,15 +315,18 @@ def lines(ax, place, method, i, count=8):
     ax.set_title(f"{method}\n{plan[place][0]}", fontsize=9)
     ax.tick_params(labelsize=8)
 # %%
+def curves(figure):
+    """Curves of one photograph at both inner layers."""
+    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    for place, line in zip(("signed", "rectified"), axes, strict=True):
+        for method, ax in zip(three, line, strict=True):
+            lines(ax, place, method, shown[0])
+        line[0].set_ylabel("weight / largest clean", fontsize=8)
+    figure.supxlabel("ε in 1/255", fontsize=8)
+# %%
 fig = plt.figure(figsize=(11.5, 4.6), layout="constrained")
 left, side = fig.subfigures(1, 2, width_ratios=[1.9, 1])
-axes = left.subplots(2, 3, sharex=True, sharey=True)
-for place, line in zip(("signed", "rectified"), axes, strict=True):
-    for method, ax in zip(three, line, strict=True):
-        lines(ax, place, method, shown[0])
-    line[0].set_ylabel("weight / largest clean", fontsize=8)
-left.supxlabel("ε in 1/255", fontsize=8)
-# %%
+curves(left)
 ax = side.subplots()
 bars = spread.groupby(["place", "method"], sort=False)["variance, largest"].apply(lambda v: pd.Series(bootstrap_interval(v, seed=seed), index=["mean", "low", "high"]))
 bars = bars.unstack().reset_index()
@@ -411,6 +414,7 @@ def marked(ax, image, corner, side, title):
     reach = max(2, 0.04 * image.shape[-1])
     ax.add_patch(plt.Circle((column + side / 2 - 0.5, row + side / 2 - 0.5), reach + side / 2, fill=False, ec=plots.BOX_COLOR, lw=1.4))
     ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
     ax.set_xlabel(title, fontsize=7)
 # %%
 def strongest(pictures, keys):
@@ -420,19 +424,30 @@ def strongest(pictures, keys):
 
 flipping = pixels[pixels["flips"] > 0].sort_values(["flips"], ascending=False, kind="stable")
 top = strongest(tiny, list(zip(flipping["picture"], flipping["color"], strict=True))[:4])
-fig, axes = plt.subplots(2, 4, figsize=(11, 6), layout="constrained")
-for ax, (i, color, at) in zip(axes[0], top, strict=False):
-    changed = tiny[i].clone()
-    changed[:, pixel[at][0], pixel[at][1]] = float(color == "white")
-    q = tried[i, color][at]
-    marked(ax, changed, pixel[at], 1, f"{small.class_name(int(truth[i]))} {clean_p[i, truth[i]]:.2f} → {q[truth[i]]:.2f}\n{small.class_name(int(q.argmax()))} {q.max():.2f} ({color} pixel)")
+
+
+def draw_pixels(axes):
+    """The changed CIFAR-10 pictures with what the network says of them."""
+    for ax, (i, color, at) in zip(axes, top, strict=False):
+        changed = tiny[i].clone()
+        changed[:, pixel[at][0], pixel[at][1]] = float(color == "white")
+        q = tried[i, color][at]
+        marked(ax, changed, pixel[at], 1, f"{small.class_name(int(truth[i]))} {clean_p[i, truth[i]]:.2f} → {q[truth[i]]:.2f}\n{small.class_name(int(q.argmax()))} {q.max():.2f} ({color} pixel)")
+# %%
 drop = {hit: float(hit[4][label[hit[0]]]) - before[hit[0]][0][2] for hit in hits}
 best = [min((hit for hit in hits if hit[0] == name), key=drop.get) for name in shaky] + [min((hit for hit in hits if hit[1] == 1), key=drop.get)]
-for ax, (name, side, level, corner, q) in zip(axes[1], best, strict=False):
-    changed = net.prepare(photos[name])[0].clone()
-    changed[:, corner[0] : corner[0] + side, corner[1] : corner[1] + side] = level
-    marked(ax, changed, corner, side, f"{net.class_name(label[name])} {before[name][0][2]:.2f} → {q[label[name]]:.2f}\n{net.class_name(int(q.argmax()))} {q.max():.2f} ({'white' if level else 'black'}, side {side})")
+
+
+def draw_squares(axes):
+    """The changed photographs with what the network says of them."""
+    for ax, (name, side, level, corner, q) in zip(axes, best, strict=False):
+        changed = net.prepare(photos[name])[0].clone()
+        changed[:, corner[0] : corner[0] + side, corner[1] : corner[1] + side] = level
+        marked(ax, changed, corner, side, f"{net.class_name(label[name])} {before[name][0][2]:.2f} → {q[label[name]]:.2f}\n{net.class_name(int(q.argmax()))} {q.max():.2f} ({'white' if level else 'black'}, side {side})")
 # %%
+fig, axes = plt.subplots(2, 4, figsize=(11, 6), layout="constrained")
+draw_pixels(axes[0])
+draw_squares(axes[1])
 report.save(
     fig, "sa-fig-02", network=f"{small.name}; {net.name}", data=f"{len(correct)} CIFAR-10 pictures, all places; {len(shaky)} photographs, {spots} random places for each square", n=len(correct) + len(shaky), seed=seed, profile=profile,
     caption="Above: CIFAR-10 pictures with most places where one changed pixel changes the prediction, each with its strongest pixel. Below: photographs with the square that takes most of the true class, and the strongest single pixel. True class before → after, then the new answer.",
@@ -568,21 +583,22 @@ def example(i, mask):
     return [net.show(x) for x in [core, *made]], [None, *notes]
 
 # %%
-i, drawn = 0, ["grad-cam", "score-cam", "sa-cam", "center-gaussian"]
-cells_, notes_ = zip(*(example(i, cores[method][i]) for method in drawn), strict=True)
-fig = plt.figure(figsize=(10, 5.6), layout="constrained")
-left, side = fig.subfigures(1, 2, width_ratios=[1.35, 1])
-axes = left.subplots(len(drawn), 4)
-for method, line, images, texts in zip(drawn, axes, cells_, notes_, strict=True):
-    for ax, image, text in zip(line, images, texts, strict=True):
-        ax.imshow(image.permute(1, 2, 0))
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        ax.set_xlabel(text or "", fontsize=7)
-    line[0].set_ylabel(method, fontsize=8)
+def draw_examples(figure, i, drawn):
+    """Core and composites of one photograph, one row a method."""
+    axes = figure.subplots(len(drawn), 4)
+    for method, line in zip(drawn, axes, strict=True):
+        for ax, image, text in zip(line, *example(i, cores[method][i]), strict=True):
+            ax.imshow(image.permute(1, 2, 0))
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+            ax.set_xlabel(text or "", fontsize=7)
+        line[0].set_ylabel(method, fontsize=8)
+    for ax, title in zip(axes[0], ["core", "Case-1", "Case-2", "Case-3"], strict=True):
+        ax.set_title(title, fontsize=9)
 # %%
-for ax, title in zip(axes[0], ["core", *(f"Case-{n}" for n in (1, 2, 3))], strict=True):
-    ax.set_title(title, fontsize=9)
+fig, i = plt.figure(figsize=(10, 5.6), layout="constrained"), 0
+left, side = fig.subfigures(1, 2, width_ratios=[1.35, 1])
+draw_examples(left, i, ["grad-cam", "score-cam", "sa-cam", "center-gaussian"])
 bars = pd.DataFrame([[m, "all cases", *cells[m, "mean"]] for m in order], columns=["method", "group", "mean", "low", "high"])
 ax = plots.bars_with_intervals(bars, group="group", xlabel="cores recognized, %, 95 % interval", ax=side.subplots()).axes[-1]
 ax.get_legend().remove()
