@@ -428,6 +428,8 @@ top = strongest(tiny, list(zip(flipping["picture"], flipping["color"], strict=Tr
 
 def draw_pixels(axes):
     """The changed CIFAR-10 pictures with what the network says of them."""
+    for ax in axes[len(top) :]:
+        ax.remove()
     for ax, (i, color, at) in zip(axes, top, strict=False):
         changed = tiny[i].clone()
         changed[:, pixel[at][0], pixel[at][1]] = float(color == "white")
