@@ -191,8 +191,7 @@ class Network:
                 f"A ready batch is normalized floating point; given {inputs.dtype}. Pass uint8 pictures one by one "
                 f"as [3,H,W] or with normalized=False."
             )
-        finite = inputs.isfinite().flatten(1).all(dim=1)
-        if not bool(finite.all()):
+        if not inputs.sum().isfinite() and not (finite := inputs.isfinite().flatten(1).all(dim=1)).all():
             bad = [i for i, ok in enumerate(finite.tolist()) if not ok]
             which = f"Picture {', '.join(map(str, bad))} of the batch" if len(finite) > 1 else "The picture"
             raise ValueError(f"{which} holds NaN or Inf. Replace those pixels first.")
