@@ -81,39 +81,44 @@ def true_sentences(scenes: Scenes) -> list[set[str]]:
 # -- the network
 
 
+class WhatAndWhere(nn.Module):
+    """Maps [B, K, h, w] -> three numbers for each of M learned channels, [B, 3 M]: the largest value and its place.
+
+    A 1 x 1 convolution with ReLU makes the channels, so that one can stand for "red and round". Of each the largest
+    value is kept, what is there, and the center of its mass (x, y) in [-1, 1], where it is; 0 where there is nothing.
+    Pooling alone would forget the places that "left of" is about; flattening would learn each thing anew at each place.
+    """
+
+    def __init__(self, channels: int, made: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, made, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        mixed = self.mix(maps).relu()
+        rows, columns = (torch.linspace(-1, 1, n, dtype=maps.dtype, device=maps.device) for n in maps.shape[2:])
+        mass = mixed.sum(dim=(2, 3)) + 1
+        x, y = (mixed * columns).sum(dim=(2, 3)) / mass, (mixed * rows[:, None]).sum(dim=(2, 3)) / mass
+        return torch.cat([mixed.amax(dim=(2, 3)), x, y], dim=1)
+
+
 class CaptionNetwork(nn.Module):
     """A convolutional encoder and an LSTM that is given the picture with every word.
 
-    ``encoder.features`` makes maps [B, K, h, w]; ``encoder.summary`` reduces them to a few channels and keeps every
-    position of these as a number of its own. Pooling over space would lose what "left of" is about.
-
     Args:
-        features: pictures [B, 3, H, W] -> maps [B, channels, side, side], not negative.
-        channels, side: of the maps.
-        kept: channels of which every position is kept.
-        seen: length of the picture's summary.
+        features: pictures [B, 3, H, W] -> maps [B, channels, h, w].
+        channels: of the maps.
+        made: channels of :class:`WhatAndWhere`, which makes 3 ``made`` numbers of the maps.
         embedded: length of a word's embedding.
         hidden: cells of the LSTM.
     """
 
     def __init__(
-        self,
-        features: nn.Module,
-        channels: int,
-        side: int,
-        *,
-        kept: int = 32,
-        seen: int = 160,
-        embedded: int = 24,
-        hidden: int = 160,
+        self, features: nn.Module, channels: int, *, made: int = 128, embedded: int = 24, hidden: int = 160
     ) -> None:
         super().__init__()
-        summary = nn.Sequential(
-            nn.Conv2d(channels, kept, 1), nn.ReLU(), nn.Flatten(), nn.Linear(kept * side**2, seen), nn.ReLU()
-        )
-        self.encoder = nn.Sequential(OrderedDict(features=features, summary=summary))
+        self.encoder = nn.Sequential(OrderedDict(features=features, summary=WhatAndWhere(channels, made)))
         self.embedding = nn.Embedding(len(VOCABULARY), embedded)
-        self.cell = nn.LSTMCell(embedded + seen, hidden)
+        self.cell = nn.LSTMCell(embedded + 3 * made, hidden)
         self.words = nn.Linear(hidden, len(VOCABULARY))
 
     def log_probabilities(self, seen: Tensor, said: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from camlib.training.scenes import PREPROCESS, SIZE, TEST_SCENES, PooledNetwork,
 
 _TEST_FAMILY = 2 * 10**9  # seeds from here on are never trained on
 _DRAWN = {1: 16, 2: 104}  # scenes of one and of two objects a step; about 48 of these are unambiguous
-_STEPS = 1500
+_STEPS = 2000
 STARTS_FROM = "scenes-gap"
 
 
@@ -64,7 +64,7 @@ def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
         _caption_batches(run.seed + 3000),
         _STEPS,
         run,
-        rate=2e-3,
+        rate=6e-3,
         parameters=module.parameters(),
         loss=partial(word_loss, module),
     )
@@ -84,4 +84,4 @@ def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
 )
 def scenes_captions() -> nn.Module:
     """The shape classifier's convolutions and an LSTM that says what is where."""
-    return CaptionNetwork(PooledNetwork("gap").features, 96, SIZE // 8)
+    return CaptionNetwork(PooledNetwork("gap").features, 96)
