@@ -64,7 +64,7 @@ def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
         _caption_batches(run.seed + 3000),
         _STEPS,
         run,
-        rate=6e-3,
+        rate=4e-3,
         parameters=module.parameters(),
         loss=partial(word_loss, module),
     )
