@@ -55,6 +55,12 @@ _methods: dict[str, Method] = {}
 METHODS: Mapping[str, Method] = MappingProxyType(_methods)
 
 
+def refuse_taken(name: str, holder: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Raise ValueError if a registered name is held by another function; the same one may come again (a reload)."""
+    if (holder.__module__, holder.__qualname__) != (function.__module__, function.__qualname__):
+        raise ValueError(f"The name {name!r} is taken by {holder.__qualname__}. Choose another one.")
+
+
 def method(
     name: str,
     *,
@@ -88,10 +94,8 @@ def method(
         raise ValueError(f"makes={makes!r}: expected one of {MAKES}.")
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        identity = function.__module__, function.__qualname__
-        taken = _methods.get(name)
-        if taken and (taken.function.__module__, taken.function.__qualname__) != identity:
-            raise ValueError(f"The name {name!r} is taken by {taken.function.__qualname__}. Choose another one.")
+        if name in _methods:
+            refuse_taken(name, _methods[name].function, function)
         _methods[name] = Method(
             name=name,
             function=function,

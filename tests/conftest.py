@@ -1,10 +1,13 @@
 """One state for every test: seeds and threads as in the notebooks, no windows, the same examples always."""
 
+from urllib.error import URLError
+
 import matplotlib
 import pytest
+import torch
 from hypothesis import settings
 
-from camlib import checkpoints, runtime
+from camlib import checkpoints, paths, report, runtime
 
 matplotlib.use("Agg")
 settings.register_profile("camlib", deadline=None, derandomize=True)
@@ -22,9 +25,31 @@ def no_foreign_weights(monkeypatch):
     monkeypatch.setattr(checkpoints, "_foreign", {})
 
 
+@pytest.fixture
+def own_repository(tmp_path, monkeypatch):
+    """A repository of the test's own, with figures/, build/, notebooks/ and no memory of earlier touches."""
+    for name in ("figures", "build", "notebooks"):
+        monkeypatch.setattr(paths, name.upper(), tmp_path / name)
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(report, "_made_here", set())
+    return tmp_path
+
+
+@pytest.fixture
+def failing_download(monkeypatch):
+    """Downloads are allowed, and every one of them fails for want of a name server."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise URLError("name resolution")
+
+    monkeypatch.delenv("CAMLIB_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+
+
 def pytest_terminal_summary(terminalreporter):
     """Counts that a test recorded ("80 of 80 networks"), also when it ran in another process."""
-    for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
+    for passed in terminalreporter.getreports("passed"):
+        for name, value in passed.user_properties:
             if name == "count":
                 terminalreporter.write_line(value)

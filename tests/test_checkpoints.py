@@ -22,15 +22,6 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "torch"
 
 
-@pytest.fixture
-def figures(tmp_path, monkeypatch):
-    """Figures of their own."""
-    for name in ("figures", "build", "notebooks"):
-        monkeypatch.setattr(paths, name.upper(), tmp_path / name)
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "_made_here", set())
-
-
 def named(folder, content, digits=None):
     """A file whose name promises its own digest, or other digits."""
     digits = digits or hashlib.sha256(content).hexdigest()[:8]
@@ -88,7 +79,7 @@ def test_installed_weights_are_verified_and_random_ones_are_not_judged(home):
     assert checkpoints.not_comparable() is None
 
 
-def test_items_claims_and_checks_carry_the_mark(home, figures):
+def test_items_claims_and_checks_carry_the_mark(home, own_repository):
     table = pd.DataFrame({"a": [1]})
     report.save(table, "sca-table-1", network="resnet18", **FACTS)
     assert "not_comparable" not in report.manifest()["sca-table-1"]
@@ -108,7 +99,7 @@ def test_items_claims_and_checks_carry_the_mark(home, figures):
     assert "**holds, not comparable**" in (paths.FIGURES / "claims.md").read_text(encoding="utf-8")
 
 
-def test_what_is_made_without_a_network_has_no_mark(home, figures):
+def test_what_is_made_without_a_network_has_no_mark(home, own_repository):
     random_checkpoints.write(home, ["squeezenet1_1"])
     load_network("squeezenet1_1")
     figure, _ = plt.subplots(figsize=(1, 1))

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 from pathlib import Path
-from urllib.error import URLError
 
 import helpers
 import nbformat
@@ -15,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import random_checkpoints
-import torch
 from helpers import Gap, network, seeded
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
@@ -48,13 +46,9 @@ NEEDED = {
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(own_repository, tmp_path, monkeypatch):
     """A repository, figures and checkpoints of their own, nothing loaded, no way to download."""
-    for name in ("figures", "build", "notebooks"):
-        monkeypatch.setattr(paths, name.upper(), tmp_path / name)
     (tmp_path / "notebooks").mkdir()
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "_made_here", set())
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("CAMLIB_OFFLINE", "1")
     monkeypatch.setattr(plan, "speed", lambda: 100.0)
@@ -148,13 +142,7 @@ def test_weights_that_cannot_be_had_are_one_message_each(home):
     )
 
 
-def test_a_download_that_fails_says_why(home, monkeypatch):
-    def fail(*_: object, **__: object) -> None:
-        raise URLError("name resolution")
-
-    monkeypatch.delenv("CAMLIB_OFFLINE")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+def test_a_download_that_fails_says_why(home, failing_download):
     said = setting.fetch(["squeezenet1_1"])["squeezenet1_1"]
     assert "squeezenet1_1-b8a52dc0.pth (5 MB)" in said
     assert "downloading it failed (<urlopen error name resolution>): run" in said

@@ -26,13 +26,8 @@ FACTS = {
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A repository of its own, with figures/, build/, notebooks/ and no memory of earlier touches."""
-    for name in ("figures", "build", "notebooks"):
-        monkeypatch.setattr(paths, name.upper(), tmp_path / name)
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "_made_here", set())
-    return tmp_path
+def folder(own_repository):
+    return own_repository
 
 
 @pytest.fixture

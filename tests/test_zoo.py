@@ -256,13 +256,7 @@ def test_missing_timm_weights_name_file_folder_and_commands(checkpoints, monkeyp
         assert part in str(caught.value)
 
 
-def test_a_download_that_fails_is_one_clear_error(checkpoints, monkeypatch):
-    def fail(*_: object, **__: object) -> None:
-        raise URLError("name resolution")
-
-    monkeypatch.delenv("CAMLIB_OFFLINE")
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+def test_a_download_that_fails_is_one_clear_error(checkpoints, failing_download):
     with pytest.raises(WeightsUnavailable, match=r"failed \(URLError: <urlopen error name resolution>\)") as caught:
         load_network("squeezenet1_1")
     assert isinstance(caught.value.__cause__, URLError)

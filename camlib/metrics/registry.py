@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from camlib.metrics.sample import Sample
+from camlib.registry import refuse_taken
 
 DIRECTIONS = ("higher", "lower")
 NEEDS = {
@@ -103,9 +104,8 @@ def metric(
         raise ValueError(f"sways={sways!r}: expected one sentence that says what moves the number.")
 
     def register(function: Callable[..., float]) -> Callable[..., float]:
-        taken = _metrics.get(name)
-        if taken and _identity(taken.function) != _identity(function):
-            raise ValueError(f"The name {name!r} is taken by {taken.function.__qualname__}. Choose another one.")
+        if name in _metrics:
+            refuse_taken(name, _metrics[name].function, function)
         options = _options_of(function)
         if stray := sorted(set(preset) - set(options)):
             raise TypeError(f"{function.__qualname__} has no option {stray}; it has {sorted(options)}.")
@@ -123,10 +123,6 @@ def metric(
         return function
 
     return register
-
-
-def _identity(function: Callable[..., float]) -> tuple[str, str]:
-    return function.__module__, function.__qualname__
 
 
 def _options_of(function: Callable[..., float]) -> dict[str, Any]:

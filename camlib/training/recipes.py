@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from camlib import paths, runtime
 from camlib.networks import Network
 from camlib.pictures import Preprocess
+from camlib.registry import refuse_taken
 
 TRAINED = paths.DATA / "trained"
 """<name>.safetensors, <name>@<tag>.safetensors for kept stages of the training, <name>.json."""
@@ -105,9 +106,8 @@ def recipe(
         find_recipe(earlier)
 
     def register(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-        taken = _recipes.get(name)
-        if taken and (taken.build.__module__, taken.build.__qualname__) != (build.__module__, build.__qualname__):
-            raise ValueError(f"The name {name!r} is taken by {taken.build.__qualname__}. Choose another one.")
+        if name in _recipes:
+            refuse_taken(name, _recipes[name].build, build)
         _recipes[name] = Recipe(
             name=name,
             build=build,
