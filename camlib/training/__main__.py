@@ -1,0 +1,76 @@
+"""Train networks and keep their weights in data/trained/.
+
+    python -m camlib.training --list                     # what there is
+    python -m camlib.training scenes-gap --seed 1        # one network from another seed
+    python -m camlib.training --jobs 2                   # all networks, two at a time (make train)
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from camlib.training import RECIPES, find_recipe, train
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line, see the head of this module; 1 after saying what stands in the way."""
+    options = _parser().parse_args(arguments)
+    try:
+        names = _ordered([find_recipe(name).name for name in options.names] or list(RECIPES))
+        if options.list:
+            for name in names:
+                print(f"{name:20s} {RECIPES[name].summary}")
+        elif options.jobs > 1 and len(names) > 1:
+            return _train_in_processes(names, options.seed, options.jobs)
+        else:
+            for name in names:
+                record = train(name, options.seed, say=lambda line, name=name: print(f"{name}: {line}", flush=True))
+                print(f"{name}: accuracy {record['accuracy']:.4f}, {record['bytes']} bytes", flush=True)
+    except (ValueError, RuntimeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m camlib.training", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="networks to train; none: all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at the same time")
+    parser.add_argument("--list", action="store_true", help="name the networks and stop")
+    return parser
+
+
+def _ordered(names: Sequence[str]) -> list[str]:
+    """The names, each behind those of them that it starts from."""
+    ordered: dict[str, None] = {}
+    for name in names:
+        for earlier in _ordered([start for start in RECIPES[name].after if start in names]):
+            ordered.setdefault(earlier)
+        ordered.setdefault(name)
+    return list(ordered)
+
+
+def _train_in_processes(names: Sequence[str], seed: int, jobs: int) -> int:
+    """One process a network, ``jobs`` at a time; the number of networks that failed."""
+    running: dict[str, Future[int]] = {}
+
+    def one(name: str) -> int:
+        if any(running[earlier].result() for earlier in RECIPES[name].after if earlier in running):
+            print(f"{name}: not trained, because a network that it starts from failed", file=sys.stderr)
+            return 1
+        command = [sys.executable, "-m", "camlib.training", name, "--seed", str(seed)]
+        return int(subprocess.run(command, check=False).returncode != 0)
+
+    with ThreadPoolExecutor(jobs) as pool:  # networks that others start from come first, so no job waits for a later one
+        for name in names:
+            running[name] = pool.submit(one, name)
+        return sum(future.result() for future in running.values())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
