@@ -2,23 +2,27 @@
 
     python -m camlib.training --list                     # what there is
     python -m camlib.training scenes-gap --seed 1        # one network from another seed
+    python -m camlib.training cifar10-lfi --data DIR     # a data set that has to be named
     python -m camlib.training --jobs 2                   # all networks, two at a time (make train)
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from camlib.training import RECIPES, find_recipe, train
+from camlib.training import RECIPES, cifar10, find_recipe, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line, see the head of this module; 1 after saying what stands in the way."""
     options = _parser().parse_args(arguments)
+    if options.data:
+        os.environ[cifar10.VARIABLE] = options.data
     try:
         names = _ordered([find_recipe(name).name for name in options.names] or list(RECIPES))
         if options.list:
@@ -40,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m camlib.training", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks to train; none: all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", help="where CIFAR-10 lies, for the networks that learn it: camlib.training.cifar10.read")
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at the same time")
     parser.add_argument("--list", action="store_true", help="name the networks and stop")
     return parser

@@ -32,7 +32,7 @@ def shape_accuracy(module: nn.Module, seed: int) -> float:
     return accuracy(module, scene_inputs(scenes), scenes.labels)
 
 
-def _shape_batches(seed: int) -> Callable[[int], Batch]:
+def shape_batches(seed: int) -> Callable[[int], Batch]:
     """Half scenes of one object, half of two or three; the target is spread evenly over the objects' shapes."""
 
     def draw(step: int) -> Batch:
@@ -54,7 +54,7 @@ def _trained(steps: int, **settings: Any) -> Callable[[nn.Module, Run], Mapping[
     """Training from random weights: ``steps`` batches of new scenes, none seen twice."""
 
     def train(module: nn.Module, run: Run) -> Mapping[str, Any]:
-        loss = fit(module, _shape_batches(run.seed), steps, run, **settings)
+        loss = fit(module, shape_batches(run.seed), steps, run, **settings)
         return {"steps": steps, "scenes": steps * _BATCH, "loss": round(loss, 4)}
 
     return train
@@ -156,7 +156,7 @@ def _train_modified(module: nn.Module, run: Run) -> Mapping[str, Any]:
     features = {key.removeprefix("features."): v for key, v in state.items() if key.startswith("features.")}
     module[0][0].load_state_dict(features)
     steps = _STEPS // 2
-    loss = fit(module, _shape_batches(run.seed + 500), steps, run, rate=2e-3)
+    loss = fit(module, shape_batches(run.seed + 500), steps, run, rate=2e-3)
     return {"steps": steps, "scenes": steps * _BATCH, "loss": round(loss, 4), "starts from": "scenes-vgg"}
 
 
@@ -193,7 +193,7 @@ def _finetune(module: nn.Module, run: Run) -> Mapping[str, Any]:
         if done in STAGES:
             run.keep(f"step-{done}", module, steps=done)
 
-    loss = fit(module, _shape_batches(run.seed + 1000), _STEPS, run, after_step=keep)
+    loss = fit(module, shape_batches(run.seed + 1000), _STEPS, run, after_step=keep)
     return {"steps": _STEPS, "scenes": _STEPS * _BATCH, "loss": round(loss, 4), "steps on colors": before}
 
 
