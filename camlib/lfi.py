@@ -81,7 +81,7 @@ class FeatureImportanceNetwork(nn.Sequential):
 
     def __init__(self, channels: int, relus: int = 2) -> None:
         if relus not in RELUS:
-            raise ValueError(f"relus={relus!r}: expected one of {RELUS}, as in the authors' CIFAR and ImageNet networks.")
+            raise ValueError(f"relus={relus!r}: expected one of {RELUS}, as in the authors' CIFAR or ImageNet code.")
         layers: list[nn.Module] = []
         for number in range(1, 5):
             layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)]
@@ -96,11 +96,12 @@ class AttentionBranch(nn.Module):
     def __init__(self, channels: int, relus: int = 2) -> None:
         super().__init__()
         self.importance = FeatureImportanceNetwork(channels, relus)
+        self.relu = nn.ReLU()  # a module, so that guided backpropagation finds it
 
     def forward(self, inputs: Tensor, maps: Tensor) -> Attention:
         masks = channel_scaling(maps) * gray_picture(inputs, tuple(maps.shape[-2:]))
         weights = self.importance(masks).softmax(dim=1)
-        map_ = framework.class_activation_map(weights, maps).relu()
+        map_ = self.relu(framework.class_activation_map(weights, maps)[:, None])[:, 0]
         return Attention(masks, weights, map_, map_scaling(map_))
 
 

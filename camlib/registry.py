@@ -28,8 +28,8 @@ class Method:
 
     ``function(trace, target, **options)`` returns what ``makes`` says: the class activation weight ([B, K] or
     [B, K, h, w]), a finished map ([B, h, w]) or a saliency at the resolution of the input ([B, H, W]); with details
-    as :class:`Detailed`. ``architecture`` names the module of camlib that the network must be, where a method is part of
-    one network and not post hoc; it is empty for all others.
+    as :class:`Detailed`. ``architecture`` names the module of camlib that the network must be, where a method is part
+    of one network and not post hoc; it is empty for all others.
     """
 
     name: str

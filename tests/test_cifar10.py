@@ -118,11 +118,11 @@ def test_torchvisions_files_are_read(tmp_path, monkeypatch):
 def test_wrong_places_splits_and_sizes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="split 'val': expected 'train' or 'test'"):
         cifar10.read(tmp_path, "val")
-    with pytest.raises(FileNotFoundError, match="No CIFAR-10 in .*cifar-10-batches-py"):
+    with pytest.raises(FileNotFoundError, match=r"No CIFAR-10 in .*cifar-10-batches-py"):
         cifar10.read(tmp_path, "train")
     (tmp_path / "train" / "cat").mkdir(parents=True)
     Image.new("RGB", (28, 30)).save(tmp_path / "train" / "cat" / "0.png")
-    with pytest.raises(ValueError, match="0.png: a picture of CIFAR-10 is 32x32; this one is 28x30"):
+    with pytest.raises(ValueError, match=r"0\.png: a picture of CIFAR-10 is 32x32; this one is 28x30"):
         cifar10.read(tmp_path, "train")
 
 

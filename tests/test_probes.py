@@ -368,7 +368,9 @@ def test_gap_cam_on_a_transformer_says_why_not():
 # -- shapes and types of input
 
 
-@pytest.mark.parametrize("method", [m for m in helpers.POST_HOC if m not in ("deconvnet", "smooth-grad", "fd-cam", "rise")])
+@pytest.mark.parametrize(
+    "method", [m for m in helpers.POST_HOC if m not in ("deconvnet", "smooth-grad", "fd-cam", "rise")]
+)
 @pytest.mark.parametrize(("row", "column"), [(8, 8), (8, 136), (72, 8), (72, 136)])
 def test_a_bright_object_in_a_corner_lights_up_there(method, row, column):
     """96 x 160, ready batch: the network answers to brightness, so the map must peak at the bright square.

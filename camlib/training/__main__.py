@@ -1,9 +1,9 @@
 """Train networks and keep their weights in data/trained/.
 
-    python -m camlib.training --list                     # what there is
-    python -m camlib.training scenes-gap --seed 1        # one network from another seed
-    python -m camlib.training cifar10-lfi --data DIR     # a data set that has to be named
-    python -m camlib.training --jobs 2                   # all networks, two at a time (make train)
+python -m camlib.training --list                     # what there is
+python -m camlib.training scenes-gap --seed 1        # one network from another seed
+python -m camlib.training cifar10-lfi --data DIR     # a data set that has to be named
+python -m camlib.training --jobs 2                   # all networks, two at a time (make train)
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m camlib.training", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks to train; none: all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", help="where CIFAR-10 lies, for the networks that learn it: camlib.training.cifar10.read")
+    parser.add_argument("--data", help="where CIFAR-10 lies: what camlib.training.cifar10.read takes")
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at the same time")
     parser.add_argument("--list", action="store_true", help="name the networks and stop")
     return parser
@@ -71,7 +71,9 @@ def _train_in_processes(names: Sequence[str], seed: int, jobs: int) -> int:
         command = [sys.executable, "-m", "camlib.training", name, "--seed", str(seed)]
         return int(subprocess.run(command, check=False).returncode != 0)
 
-    with ThreadPoolExecutor(jobs) as pool:  # networks that others start from come first, so no job waits for a later one
+    with ThreadPoolExecutor(
+        jobs
+    ) as pool:  # networks that others start from come first, so no job waits for a later one
         for name in names:
             running[name] = pool.submit(one, name)
         return sum(future.result() for future in running.values())

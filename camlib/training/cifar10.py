@@ -189,7 +189,7 @@ _common = {
 
 def _features() -> nn.Sequential:
     """Pictures [B, 3, 32, 32] -> feature maps [B, 64, 8, 8], as many as the authors' CIFAR networks weigh."""
-    return residual_features(24, [(48, 2), (96, 2), (CHANNELS, 1)])
+    return residual_features(16, [(32, 2), (96, 2), (CHANNELS, 1)])
 
 
 @recipe("cifar10-plain", **_common)

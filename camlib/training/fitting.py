@@ -62,7 +62,7 @@ def fit(
         value.backward()
         optimizer.step()
         schedule.step()
-        losses.append(float(value))
+        losses.append(value.item())
         if (step + 1) % 100 == 0:
             run.say(f"step {step + 1} of {steps}, loss {sum(losses[-100:]) / 100:.3f}")
         after_step(step + 1)

@@ -27,7 +27,7 @@ def weight_names() -> list[str]:
 
 
 def _train(name: str, module: nn.Module, run: Run) -> Mapping[str, Any]:
-    """Train the module, and under other seeds others like it; twins of one seed see the same scenes in the same order."""
+    """Train the module, and others like it under other seeds; twins of one seed see the same scenes in one order."""
     losses = []
     for number, tag in enumerate(weight_names()):
         seed = run.seed + number
