@@ -35,7 +35,7 @@ PREPROCESS = Preprocess(SIDE, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Mean and standard deviation as in the authors' code of LFI-CAM."""
 VARIABLE = "CAMLIB_CIFAR10"
 """Environment variable that says where the data set lies; ``--data`` sets it."""
-EPOCHS, BATCH = 10, 128
+EPOCHS, BATCH = 12, 128
 _BESIDE = paths.ROOT.parent / "shared" / "data" / "cifar10" / "cifar10-jpeg.tar.gz"
 _PAD = 4
 
@@ -165,8 +165,8 @@ def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
     split = read(location(), "train")
     steps = EPOCHS * (len(split.labels) // BATCH)
     module.to(memory_format=torch.channels_last)
-    smooth = partial(F.cross_entropy, label_smoothing=0.1)
-    settings = {"rate": 0.2, "decay": 5e-4, "momentum": 0.9, "precision": torch.bfloat16, "loss": smooth}
+    smooth = partial(F.cross_entropy, label_smoothing=0.05)
+    settings = {"rate": 0.2, "decay": 2e-4, "momentum": 0.9, "precision": torch.bfloat16, "loss": smooth}
     loss = fit(module, batches(split, BATCH, run.seed), steps, run, **settings)
     module.to(memory_format=torch.contiguous_format)
     return {"epochs": EPOCHS, "pictures": len(split.labels), "batch": BATCH, "loss": round(loss, 4)}
@@ -189,7 +189,7 @@ _common = {
 
 def _features() -> nn.Sequential:
     """Pictures [B, 3, 32, 32] -> feature maps [B, 64, 8, 8], as many as the authors' CIFAR networks weigh."""
-    return residual_features(16, [(32, 2), (96, 2), (CHANNELS, 1)])
+    return residual_features(16, [(32, 2), (96, 2), (96, 1), (CHANNELS, 1)])
 
 
 @recipe("cifar10-plain", **_common)
