@@ -35,7 +35,7 @@ PREPROCESS = Preprocess(SIDE, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Mean and standard deviation as in the authors' code of LFI-CAM."""
 VARIABLE = "CAMLIB_CIFAR10"
 """Environment variable that says where the data set lies; ``--data`` sets it."""
-EPOCHS, BATCH = 12, 128
+EPOCHS, BATCH = 10, 128
 _BESIDE = paths.ROOT.parent / "shared" / "data" / "cifar10" / "cifar10-jpeg.tar.gz"
 _PAD = 4
 
