@@ -36,7 +36,7 @@ Box = tuple[int, int, int, int]
 
 def _star(x: Floats, y: Floats) -> NDArray[np.bool_]:
     """Five points: inside at least four of the five half-planes of a pentagram whose points lie on the unit circle."""
-    turns = np.pi / 2 + 2 * np.pi / 5 * np.arange(5)
+    turns = 2 * np.pi / 5 * np.arange(5) - np.pi / 2
     return sum((np.cos(t) * x + np.sin(t) * y <= np.cos(2 * np.pi / 5)).astype(np.int8) for t in turns) >= 4
 
 

@@ -1,9 +1,11 @@
 """Train networks and keep their weights in data/trained/.
 
-python -m camlib.training --list                     # what there is
-python -m camlib.training scenes-gap --seed 1        # one network from another seed
-python -m camlib.training cifar10-lfi --data DIR     # a data set that has to be named
-python -m camlib.training --jobs 2                   # all networks, two at a time (make train)
+    python -m camlib.training --list                     # what there is
+    python -m camlib.training scenes-gap --seed 1        # one network from another seed
+    python -m camlib.training cifar10-lfi --data DIR     # a data set that has to be named
+    python -m camlib.training --jobs 2                   # all networks, two at a time (make train)
+
+Weights that test below what their recipe states are not kept.
 """
 
 from __future__ import annotations
@@ -71,9 +73,8 @@ def _train_in_processes(names: Sequence[str], seed: int, jobs: int) -> int:
         command = [sys.executable, "-m", "camlib.training", name, "--seed", str(seed)]
         return int(subprocess.run(command, check=False).returncode != 0)
 
-    with ThreadPoolExecutor(
-        jobs
-    ) as pool:  # networks that others start from come first, so no job waits for a later one
+    # Networks that others start from come first, so no job waits for a later one.
+    with ThreadPoolExecutor(jobs) as pool:
         for name in names:
             running[name] = pool.submit(one, name)
         return sum(future.result() for future in running.values())

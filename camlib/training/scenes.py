@@ -54,10 +54,15 @@ def _trained(steps: int, **settings: Any) -> Callable[[nn.Module, Run], Mapping[
     """Training from random weights: ``steps`` batches of new scenes, none seen twice."""
 
     def train(module: nn.Module, run: Run) -> Mapping[str, Any]:
-        loss = fit(module, shape_batches(run.seed), steps, run, **settings)
+        loss = fit(_fast(module), shape_batches(run.seed), steps, run, **settings)
         return {"steps": steps, "scenes": steps * _BATCH, "loss": round(loss, 4)}
 
     return train
+
+
+def _fast(module: nn.Module) -> nn.Module:
+    """The module with its channels last in memory: a third faster on a CPU."""
+    return module.to(memory_format=torch.channels_last)
 
 
 # -- one body, four pooling heads (Si et al. 2021, fig. 8)
@@ -70,9 +75,7 @@ def _block(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> list[
 
 def _body() -> nn.Sequential:
     """Pictures [B, 3, 64, 64] -> feature maps [B, 96, 8, 8]."""
-    return nn.Sequential(
-        *_block(3, 16, 5, 2), *_block(16, 32, 3, 2), *_block(32, 64), nn.MaxPool2d(2), *_block(64, 96)
-    )
+    return nn.Sequential(*_block(3, 16, 5, 2), *_block(16, 32, 3, 2), *_block(32, 64), nn.MaxPool2d(2), *_block(64, 96))
 
 
 class PooledNetwork(nn.Module):
@@ -88,7 +91,7 @@ class PooledNetwork(nn.Module):
 
 
 _common = {"test": shape_accuracy, "accuracy": 0.95, "class_names": SHAPES, "preprocess": PREPROCESS}
-_STEPS = 600
+_STEPS = 700
 
 
 @recipe("scenes-gap", train=_trained(_STEPS), target_layer="features", **_common)
@@ -119,10 +122,11 @@ def scenes_avg21() -> nn.Module:
 
 
 def _vgg_features() -> nn.Sequential:
-    """VGG's pattern of 3 x 3 convolutions and 2 x 2 max pooling, without the last pooling: [B, 64, 16, 16]."""
-    return nn.Sequential(
-        *_block(3, 12), nn.MaxPool2d(2), *_block(12, 24), *_block(24, 24), nn.MaxPool2d(2), *_block(24, 48), *_block(48, 64)
-    )  # fmt: skip
+    """VGG's pattern of 3 x 3 convolutions and 2 x 2 max pooling, without the last pooling: [B, 64, 8, 8]."""
+    first = [*_block(3, 8), nn.MaxPool2d(2)]
+    second = [*_block(8, 24), *_block(24, 24), nn.MaxPool2d(2)]
+    third = [*_block(24, 48), nn.MaxPool2d(2)]
+    return nn.Sequential(*first, *second, *third, *_block(48, 64), *_block(64, 64))
 
 
 class SmallVgg(nn.Module):
@@ -131,20 +135,16 @@ class SmallVgg(nn.Module):
     def __init__(self, hidden: int = 96) -> None:
         super().__init__()
         self.features = _vgg_features()
-        widths = [64 * (SIZE // 8) ** 2, hidden, hidden]
-        layers = [
-            part
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
-            for part in (nn.Linear(a, b), nn.ReLU(), nn.Dropout(0.2))
-        ]
         self.pool = nn.MaxPool2d(2)
-        self.classifier = nn.Sequential(nn.Flatten(), *layers, nn.Linear(hidden, len(SHAPES)))
+        first = [nn.Linear(64 * (SIZE // 16) ** 2, hidden), nn.ReLU(), nn.Dropout(0.1)]
+        second = [nn.Linear(hidden, hidden), nn.ReLU(), nn.Dropout(0.1)]
+        self.classifier = nn.Sequential(nn.Flatten(), *first, *second, nn.Linear(hidden, len(SHAPES)))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.classifier(self.pool(self.features(inputs)))
 
 
-@recipe("scenes-vgg", train=_trained(_STEPS, rate=2e-3), target_layer="features", **_common)
+@recipe("scenes-vgg", train=_trained(_STEPS), target_layer="features", **_common)
 def scenes_vgg() -> nn.Module:
     """VGG-style convolutions, max pooling, three linear layers."""
     return SmallVgg()
@@ -155,8 +155,8 @@ def _train_modified(module: nn.Module, run: Run) -> Mapping[str, Any]:
     state = kept_weights("scenes-vgg")
     features = {key.removeprefix("features."): v for key, v in state.items() if key.startswith("features.")}
     module[0][0].load_state_dict(features)
-    steps = _STEPS // 2
-    loss = fit(module, shape_batches(run.seed + 500), steps, run, rate=2e-3)
+    steps = 300
+    loss = fit(_fast(module), shape_batches(run.seed + 500), steps, run, rate=2e-3)
     return {"steps": steps, "scenes": steps * _BATCH, "loss": round(loss, 4), "starts from": "scenes-vgg"}
 
 
@@ -185,7 +185,7 @@ def _finetune(module: nn.Module, run: Run) -> Mapping[str, Any]:
     shapes = module.head
     module.head = PoolingHead(96, (SIZE // 8, SIZE // 8), len(COLORS), "gap")
     before = 200
-    fit(module, _color_batches(run.seed + 2000), before, run)
+    fit(_fast(module), _color_batches(run.seed + 2000), before, run)
     module.head = shapes
     run.keep("step-0", module, steps=0)
 
@@ -193,7 +193,7 @@ def _finetune(module: nn.Module, run: Run) -> Mapping[str, Any]:
         if done in STAGES:
             run.keep(f"step-{done}", module, steps=done)
 
-    loss = fit(module, shape_batches(run.seed + 1000), _STEPS, run, after_step=keep)
+    loss = fit(_fast(module), shape_batches(run.seed + 1000), _STEPS, run, after_step=keep)
     return {"steps": _STEPS, "scenes": _STEPS * _BATCH, "loss": round(loss, 4), "steps on colors": before}
 
 
