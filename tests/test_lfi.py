@@ -255,6 +255,14 @@ def test_ablation_at_the_features_runs_the_branch_again():
             torch.testing.assert_close(found[k], module.head(module.perception(without, scaled))[0])
 
 
+def test_a_module_may_name_its_layer_and_the_caller_has_the_last_word():
+    module = helpers.seeded(build, dtype=SINGLE)
+    assert helpers.network(module).default_layer.name == "features"
+    assert helpers.network(module, target_layer="perception").default_layer.name == "perception"
+    module.target_layer = 3  # an attribute of that name that means something else
+    assert helpers.network(module).default_layer.name == "perception"  # the last maps that everything passes
+
+
 def test_the_head_is_linear_behind_the_attention_only():
     net, x = network(torch.float64), helpers.batch(2)
     assert Trace(net, x, "features").head is None
