@@ -35,7 +35,9 @@ PREPROCESS = Preprocess(SIDE, (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 """Mean and standard deviation as in the authors' code of LFI-CAM."""
 VARIABLE = "CAMLIB_CIFAR10"
 """Environment variable that says where the data set lies; ``--data`` sets it."""
-EPOCHS, BATCH = 10, 128
+BATCH = 128
+CYCLES = ((10, 0.2), (4, 0.06))
+"""Epochs and highest learning rate of each one-cycle schedule; the second starts from the weights of the first."""
 _BESIDE = paths.ROOT.parent / "shared" / "data" / "cifar10" / "cifar10-jpeg.tar.gz"
 _PAD = 4
 
@@ -161,15 +163,17 @@ def batches(split: Split, batch: int, seed: int) -> Callable[[int], Batch]:
 
 
 def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
-    """Lee et al. (2021) train 300 epochs with these crops and flips; one short cycle is what a processor allows."""
+    """Lee et al. (2021) train 300 epochs with these crops and flips; two short cycles are what a processor allows."""
     split = read(location(), "train")
-    steps = EPOCHS * (len(split.labels) // BATCH)
     module.to(memory_format=torch.channels_last)
     smooth = partial(F.cross_entropy, label_smoothing=0.05)
-    settings = {"rate": 0.2, "decay": 2e-4, "momentum": 0.9, "precision": torch.bfloat16, "loss": smooth}
-    loss = fit(module, batches(split, BATCH, run.seed), steps, run, **settings)
+    settings = {"decay": 2e-4, "momentum": 0.9, "precision": torch.bfloat16, "loss": smooth}
+    for number, (epochs, rate) in enumerate(CYCLES):
+        steps = epochs * (len(split.labels) // BATCH)
+        loss = fit(module, batches(split, BATCH, run.seed + 1000 * number), steps, run, rate=rate, **settings)
     module.to(memory_format=torch.contiguous_format)
-    return {"epochs": EPOCHS, "pictures": len(split.labels), "batch": BATCH, "loss": round(loss, 4)}
+    epochs = [epochs for epochs, _ in CYCLES]
+    return {"epochs": epochs, "pictures": len(split.labels), "batch": BATCH, "loss": round(loss, 4)}
 
 
 def held_out_accuracy(module: nn.Module, seed: int = 0) -> float:
