@@ -24,13 +24,22 @@ VARIANT := $(subst $(EMPTY) $(EMPTY),-,$(strip $(PROFILE) $(NETWORK) $(if $(SEED
 RUNS := build/notebooks$(addprefix -,$(VARIANT))
 FIGURES := figures$(addprefix -,$(VARIANT))
 DONE := $(patsubst %,$(RUNS)/%.ipynb,$(NAMES))
+LENIENT := $(if $(filter paper,$(PROFILE)),--lenient)
+
+# make paper IMAGENET=DIR VOC=DIR: what camlib.paper reads; BOXES and SYNSETS belong to IMAGENET.
+PAPER := $(if $(IMAGENET),--imagenet "$(IMAGENET)") $(if $(BOXES),--boxes "$(BOXES)") \
+         $(if $(SYNSETS),--synsets "$(SYNSETS)") $(if $(VOC),--voc "$(VOC)") $(if $(LIMIT),--limit $(LIMIT)) \
+         $(if $(filter true True,$(FAST)),--fast) $(if $(NETWORK),--network $(NETWORK)) $(if $(SEED),--seed $(SEED)) \
+         --runs $(RUNS) --figures $(FIGURES)
+# Its weights are downloaded at the start, and only there, unless the user said no.
+DOWNLOADS_OFF := $(if $(filter file,$(origin HF_HUB_OFFLINE)),0,$(HF_HUB_OFFLINE))
 
 # The state of a run without a head: matplotlib's backend left to the kernel, no progress bars, no network for weights.
 HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(HF_HUB_OFFLINE) \
             OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS)
 
 .DELETE_ON_ERROR:
-.PHONY: help figures notebooks test unit lint verify bench train lab env clean $(NAMES)
+.PHONY: help figures notebooks test unit lint verify bench train lab env clean paper paper-run $(NAMES)
 
 help:
 	@echo "make figures     environment, all notebooks, all figures and tables, the gallery; faster with -j2"
@@ -41,6 +50,7 @@ help:
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
 	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
+	@echo "make paper IMAGENET=DIR VOC=DIR   the papers' own networks and data into figures-paper/; LIMIT=100: pictures a table"
 	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one): data/trained/"
 	@echo "make verify      compares every photograph and weight file with data/manifest.json"
 	@echo "make env         the environment alone: .venv from requirements.lock (about 3 minutes, 6 GB)"
@@ -58,12 +68,22 @@ $(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
 $(NAMES): %: $(RUNS)/%.ipynb
 
 $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
-	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run $< --output $(@D) $(PARAMETERS)
+	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run $< --output $(@D) $(PARAMETERS) $(LENIENT)
 
 $(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
 
 notebooks: figures
 	@$(VENV) -m camlib.notebook_runner publish $(RUNS)
+
+# What is missing leaves out what needs it: notebooks go on (-k), and the list at the end decides about the status.
+paper: $(STAMP)
+	@$(MAKE) --no-print-directory PROFILE=paper paper-run
+
+paper-run:
+	@env HF_HUB_OFFLINE=$(DOWNLOADS_OFF) OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS) \
+	    $(VENV) -m camlib.paper prepare $(PAPER)
+	+@CAMLIB_OFFLINE=1 $(MAKE) -k --no-print-directory $(NAMES) || true
+	@CAMLIB_OFFLINE=1 $(HEADLESS) $(VENV) -m camlib.paper finish $(PAPER)
 
 # Figures of compared notebooks go to build/, so that a test never changes figures/.
 test: $(STAMP)

@@ -10,7 +10,7 @@ from camlib.networks import Network
 from camlib.pictures import Preprocess
 from camlib.registry import METHODS, Method, method
 from camlib.trace import ApproximationWarning, LinearHead, Trace
-from camlib.zoo import list_networks, load_network
+from camlib.zoo import list_networks, load_network, load_networks
 
 __all__ = [
     "METHODS",
@@ -31,6 +31,7 @@ __all__ = [
     "list_networks",
     "list_photos",
     "load_network",
+    "load_networks",
     "load_photo",
     "method",
     "mosaic",

@@ -258,6 +258,39 @@ def folder(root: str | Path, boxes: str | Path | None = None) -> Dataset:
     return _of_files(f"folder {root.resolve().name}", root, files, annotations)
 
 
+def single_object(dataset: Dataset, largest_share: float = 0.5, count: int | None = None, seed: int = 0) -> Dataset:
+    """Pictures with exactly one object, which covers less than a share of the picture; the energy-based pointing game.
+
+    Pictures are opened in an order drawn by lot until ``count`` of them fit (None: all are opened); the old order comes
+    back at the end, and a larger count contains the smaller ones. What cannot be read does not fit. Raises ValueError
+    where no picture fits.
+    """
+    fitting: list[int] = []
+    for index in random.Random(seed).sample(range(len(dataset)), len(dataset)):
+        if len(fitting) == (len(dataset) if count is None else count):
+            break
+        if _has_one_object(dataset[index], largest_share):
+            fitting.append(index)
+    if not fitting:
+        raise ValueError(
+            f"No picture of {dataset.name} has exactly one object that covers less than {largest_share:.0%} of it; "
+            f"{len(dataset)} were looked at. Give a data set with boxes."
+        )
+    ids = tuple(dataset.ids[index] for index in sorted(fitting))
+    return replace(dataset, name=f"{dataset.name}, one object below {largest_share:.0%}", ids=ids)
+
+
+def _has_one_object(example: Example, largest_share: float) -> bool:
+    try:
+        boxes = example.boxes
+        if len(boxes) != 1:
+            return False
+        width, height = example.picture.size
+    except (OSError, ValueError):
+        return False
+    return (boxes[0].x1 - boxes[0].x0) * (boxes[0].y1 - boxes[0].y0) < largest_share * width * height
+
+
 # -- annotations
 
 

@@ -93,6 +93,9 @@ class Network:
         class_names: one name a class, in the order of the logits. None: classes are called "class 0", "class 1" ...
         name: how figures and tables call the network.
 
+    Attributes:
+        verified: whether the weights are the published ones, by the SHA-256 of their file; None where nothing is known.
+
     Raises:
         TypeError: ``module`` is not an ``nn.Module``, or ``transform`` is not callable.
         ValueError: ``target_layer`` is a module that is not part of ``module``.
@@ -112,6 +115,7 @@ class Network:
             raise TypeError(f"transform is a camlib.Preprocess or a callable; given {type(transform).__name__}.")
         self.module = module
         self.name = name or type(module).__name__
+        self.verified: bool | None = None
         self.class_names = _checked_names(class_names)
         if target_layer is None and isinstance(getattr(module, "target_layer", None), str):
             target_layer = module.target_layer
@@ -194,8 +198,7 @@ class Network:
                 f"A ready batch is normalized floating point; given {inputs.dtype}. Pass uint8 pictures one by one "
                 f"as [3,H,W] or with normalized=False."
             )
-        finite = inputs.isfinite().flatten(1).all(dim=1)
-        if not bool(finite.all()):
+        if not inputs.sum().isfinite() and not (finite := inputs.isfinite().flatten(1).all(dim=1)).all():
             bad = [i for i, ok in enumerate(finite.tolist()) if not ok]
             which = f"Picture {', '.join(map(str, bad))} of the batch" if len(finite) > 1 else "The picture"
             raise ValueError(f"{which} holds NaN or Inf. Replace those pixels first.")

@@ -4,7 +4,8 @@
     python -m camlib.notebook_runner clean notebooks/01_feature_maps.ipynb
     python -m camlib.notebook_runner publish build/notebooks
 
-``run`` executes with papermill and cleans; ``publish`` copies runs without parameters over notebooks/.
+``run`` executes with papermill and cleans; with ``--lenient`` it leaves out cells that cannot run (camlib.lenient).
+``publish`` copies runs without parameters over notebooks/.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from nbformat import NotebookNode
 from traitlets import default
 
 from camlib import paths
+from camlib.lenient import remarks
 from camlib.png import compact
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -66,18 +68,33 @@ class OwnKernelManager(AsyncKernelManager):
         return f"{self.folder.name}/kernel"
 
 
-def run(notebook: str | Path, output: str | Path, parameters: Mapping[str, Any] | None = None) -> Path:
+class LenientKernelManager(OwnKernelManager):
+    """Starts kernels in which the extension :mod:`camlib.lenient` is loaded."""
+
+    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
+        """The command with the extension."""
+        extension = "--InteractiveShellApp.extra_extensions=camlib.lenient"
+        return super().format_kernel_cmd([*(extra_arguments or []), extension])
+
+
+def run(
+    notebook: str | Path, output: str | Path, parameters: Mapping[str, Any] | None = None, lenient: bool = False
+) -> Path:
     """Execute ``notebook`` (path, or name in notebooks/) in its folder; write it, cleaned, into ``output``.
 
     Without ``parameters`` the result must be fit for a commit: ValueError if ``problems`` finds anything.
     With them an injected-parameters cell stays in it, outputs are not judged, and ``publish`` refuses it.
+    ``lenient`` leaves cells out that cannot run, as :mod:`camlib.lenient` says; it needs parameters, so that such a run
+    is never published.
     Raises FileNotFoundError for an unknown notebook, ValueError for a parameter that the parameters cell
-    does not have, papermill.PapermillExecutionError (with the traceback of the cell) when a cell fails;
-    then nothing is written and an earlier result is gone.
+    does not have and for ``lenient`` without any, papermill.PapermillExecutionError (with the traceback of the
+    cell) when a cell fails; then nothing is written and an earlier result is gone.
     """
     source, parameters = find_notebook(notebook), dict(parameters or {})
     if unknown := sorted(set(parameters) - set(known := parameter_names(source))):
         raise ValueError(f"{source.name} has no parameter {unknown}; its parameters cell has {known}.")
+    if lenient and not parameters:
+        raise ValueError("A lenient run needs parameters, e.g. -p profile paper: what lacks cells is never published.")
     target = Path(output) / source.name
     target.unlink(missing_ok=True)
     executed = papermill.execute_notebook(
@@ -86,7 +103,7 @@ def run(notebook: str | Path, output: str | Path, parameters: Mapping[str, Any] 
         parameters,
         kernel_name=KERNEL["name"],
         language=KERNEL["language"],
-        kernel_manager_class=OwnKernelManager,
+        kernel_manager_class=LenientKernelManager if lenient else OwnKernelManager,
         progress_bar=False,
         cwd=str(source.parent),
     )
@@ -225,6 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("notebook", help="path, or name in notebooks/")
     running.add_argument("--output", type=Path, default=paths.BUILD / "notebooks", help="folder of the result")
     running.add_argument("-p", dest="parameters", nargs=2, action="append", metavar=("KEY", "VALUE"))
+    running.add_argument("--lenient", action="store_true", help="leave out cells that cannot run, and say which")
     running.set_defaults(act=_run)
     cleaning = actions.add_parser("clean", help="clean a notebook in place")
     cleaning.add_argument("notebook", help="path, or name in notebooks/")
@@ -241,8 +259,10 @@ def _run(options: argparse.Namespace) -> None:
     if parameters:  # figures of another setting never replace the committed ones
         os.environ.setdefault("CAMLIB_FIGURES", str(paths.BUILD / "figures-parameters"))
     print(f"running {name} ...", flush=True)
-    run(options.notebook, options.output, parameters)
-    print(f"{name} done in {time.monotonic() - start:.0f} s", flush=True)
+    target = run(options.notebook, options.output, parameters, options.lenient)
+    said = [line for _, line in remarks(nbformat.read(target, as_version=4))]
+    also = f"; it left out or doubts {len(said)} times" if said else ""
+    print(f"{name} done in {time.monotonic() - start:.0f} s{also}", flush=True)
 
 
 def _clean(options: argparse.Namespace) -> None:

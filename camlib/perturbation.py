@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 import camlib.weights  # noqa: F401  (registered first: METHODS lists class activation maps before baselines)
 from camlib.masking import blend, blurred
@@ -154,15 +153,13 @@ class _Masking:
         with torch.inference_mode(False):
             self.picture = trace.inputs[b : b + 1].clone()
             self.blurred = blurred(self.picture[0], sigma)[None]
+            self.enlarge = [_enlarging_smoothly(side, cell).to(self.picture) for side in self.picture.shape[-2:]]
         self.scorer, self.target, self.jitter = trace.scorer(), target, jitter
-        self.size = tuple(self.picture.shape[-2:])
-        self.grid = tuple(math.ceil(side / cell) for side in self.size)
-        self.cell = cell
         self.generator = torch.Generator().manual_seed(seed)
 
     def solve(self, steps: int, rate: float, weights: tuple[float, float, float], advance) -> Tensor:
         with torch.inference_mode(False), torch.enable_grad():
-            values = torch.ones(1, 1, *self.grid).to(self.picture).requires_grad_(True)
+            values = self.picture.new_ones([matrix.shape[1] for matrix in self.enlarge]).requires_grad_(True)
             adam = torch.optim.Adam([values], lr=rate)
             for _ in range(steps):
                 adam.zero_grad()
@@ -170,7 +167,7 @@ class _Masking:
                 adam.step()
                 values.data.clamp_(0, 1)
                 advance(1)
-            return self._smooth(values)[0, 0].detach()
+            return self._smooth(values).detach()
 
     def _objective(self, values: Tensor, l1: float, tv: float, power: float) -> Tensor:
         m = self._smooth(values)
@@ -183,7 +180,13 @@ class _Masking:
         return probability + l1 * (1 - values).abs().sum() + tv * rough
 
     def _smooth(self, values: Tensor) -> Tensor:
-        """The mask at the size of the picture: cells enlarged, then blurred, [1, 1, H, W]."""
-        large = F.interpolate(values, scale_factor=self.cell, mode="nearest")[..., : self.size[0], : self.size[1]]
-        radius = min(round(4 * _MASK_SIGMA), *(side - 1 for side in self.size))
-        return gaussian_blur(large, 2 * radius + 1, _MASK_SIGMA)
+        """The mask at the size of the picture, [H, W]: cells enlarged, then blurred, both linear in each direction."""
+        rows, columns = self.enlarge
+        return rows @ values @ columns.mT
+
+
+def _enlarging_smoothly(side: int, cell: int) -> Tensor:
+    """Matrix [side, cells] that repeats every value ``cell`` times and blurs the result, mirrored at the ends."""
+    repeated = torch.eye(math.ceil(side / cell), dtype=torch.float64).repeat_interleave(cell, dim=0)[:side]
+    radius = min(round(4 * _MASK_SIGMA), side - 1)
+    return torch.from_numpy(gaussian_filter1d(repeated.numpy(), _MASK_SIGMA, axis=0, mode="mirror", radius=radius))

@@ -26,7 +26,7 @@ from filelock import FileLock
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
-from camlib import paths
+from camlib import checkpoints, paths
 from camlib.png import compact
 
 PAPERS = {
@@ -98,8 +98,9 @@ def save(
     A Figure becomes .png (150 dpi, coarser only if it must be) and, with ``vector``, also .pdf (for plots
     without photographs); a DataFrame becomes .csv and .md. ``extra`` adds tables beside it: {"rows": frame}
     writes <item>-rows.csv. ``caption`` says what is shown; network, data, n and seed complete it, ``differs``
-    says in one line what is not as in the paper. Calling it again replaces the files. Raises ValueError for
-    an unknown item, an empty caption, a figure for a table item (or the reverse), or a picture over 400 KB;
+    says in one line what is not as in the paper. Calling it again replaces the files. Where this process has
+    loaded weights that are not the published ones, the item is marked as not comparable. Raises ValueError for an
+    unknown item, an empty caption, a figure for a table item (or the reverse), or a picture over 400 KB;
     TypeError for another object.
     """
     item = _item(item_id)
@@ -118,6 +119,7 @@ def save(
         "differs": differs,
         "profile": profile,
         "files": {},
+        **_mark(network),
     }
     for name, content in contents.items():
         path = f"{item.paper}/{name}"
@@ -152,7 +154,7 @@ def check(
         raise AssertionError(
             f"{item_id} does not hold on {network}, {data}: {statement}; error {size:.3g}, tolerance {limit:.3g}"
         )
-    row = {"statement": statement, "holds_to": limit, "network": network, "data": data}
+    row = {"statement": statement, "holds_to": limit, "network": network, "data": data, **_mark(network)}
     _update("manifest.json", partial(_enter_check, item, row, profile))
     return f"{item_id} holds to {limit:.3g}"
 
@@ -190,9 +192,10 @@ def claim(
         "interval": None if interval is None else " … ".join(f"{bound:.3g}" for bound in interval),
         "verdict": verdict,
         "notebook": notebook,
+        **_mark(),
     }
     _update("claims.json", lambda entries: entries.update({claim_id: row}))
-    return f"{claim}: {verdict}"
+    return f"{claim}: {_verdict(row)}"
 
 
 def caption_md(item_id: str) -> str:
@@ -223,6 +226,20 @@ def claims() -> dict[str, Any]:
 
 
 # Entries of the manifest
+
+
+def _mark(network: str = "") -> dict[str, str]:
+    """The mark of what this process makes after it loaded weights that are not the published ones; else empty.
+
+    ``network`` is the item's own word: what is made with "none" needs no mark.
+    """
+    why = None if network.startswith("none") else checkpoints.not_comparable()
+    return {} if why is None else {"not_comparable": why}
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    """The verdict of a claim, or that there is none."""
+    return f"{row['verdict']}, not comparable" if "not_comparable" in row else row["verdict"]
 
 
 def _item(item_id: str) -> Item:
@@ -506,7 +523,7 @@ def _check_rows(item: Item, entry: Mapping[str, Any]) -> list[list[str]]:
             item.id,
             row["statement"],
             f"{row['holds_to']:.3g}",
-            f"{row['network']}; {row['data']}",
+            f"{row['network']}; {row['data']}{_marked(row)}",
             _notebook(item),
         ]
         for row in entry["checks"]
@@ -516,13 +533,19 @@ def _check_rows(item: Item, entry: Mapping[str, Any]) -> list[list[str]]:
 def _caption(item: Item, entry: Mapping[str, Any]) -> str:
     """Caption with network, data, n, seed and difference from the paper, or what was checked."""
     if "caption" not in entry:
+        mark = next(filter(None, map(_marked, entry["checks"])), "")
         rows = [
             f"{row['statement']} (to {row['holds_to']:.3g}; {row['network']}; {row['data']})" for row in entry["checks"]
         ]
-        return f"**{item.id}.** {item.title}. Checked: {'; '.join(rows)}."
+        return f"**{item.id}.** {item.title}. Checked: {'; '.join(rows)}.{mark}"
     facts = {key: entry[key] for key in ("network", "data", "n", "seed") if entry[key] not in (None, "")}
     text = f"**{item.id}.** {entry['caption']} *{'; '.join(_fact(*fact) for fact in facts.items())}.*"
-    return text + (f" Differs from the paper: {entry['differs']}" if entry["differs"] else "")
+    return text + (f" Differs from the paper: {entry['differs']}" if entry["differs"] else "") + _marked(entry)
+
+
+def _marked(entry: Mapping[str, Any]) -> str:
+    """The mark as the end of a sentence."""
+    return f" **Not comparable:** {entry['not_comparable']}." if "not_comparable" in entry else ""
 
 
 def _fact(name: str, value: Any) -> str:
@@ -545,13 +568,15 @@ def claims_text(rows: Mapping[str, Any]) -> str:
             PAPERS[row["paper"]],
             row["evidence"],
             _ours(row),
-            f"**{row['verdict']}**",
+            f"**{_verdict(row)}**",
             row["notebook"],
         ]
         for row in _by_paper(rows)
     ]
     counts = ", ".join(f"{sum(row['verdict'] == word for row in rows.values())} {word}" for word in VERDICTS)
     body = _table(titles, table) if table else "No notebook has decided a claim yet."
+    marked = sum("not_comparable" in row for row in rows.values())
+    counts += f". {marked} of them are not comparable with a paper, by their weights" if marked else ""
     return f"# What the papers claim, and what we find\n\n{len(rows)} claims: {counts}.\n\n{body}\n"
 
 
@@ -614,7 +639,7 @@ def claims_block() -> str:
     rows = _by_paper(claims())
     if not rows:
         return "No notebook has decided a claim yet."
-    lines = [f"- {row['claim']} ({PAPERS[row['paper']]}): **{row['verdict']}**" for row in rows]
+    lines = [f"- {row['claim']} ({PAPERS[row['paper']]}): **{_verdict(row)}**" for row in rows]
     link = _from(paths.ROOT, paths.FIGURES / "claims.md")
     return "\n".join([*lines, "", f"Evidence on both sides, numbers and intervals: [the ledger]({link})."])
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,9 +18,9 @@ import torchvision
 from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import nn
-from torchvision.models import get_model, get_model_weights, list_models
+from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
-from camlib import training
+from camlib import checkpoints, training
 from camlib.data import weight_file
 from camlib.networks import Network
 from camlib.pictures import Preprocess
@@ -79,6 +79,35 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
     raise ValueError(f"No network is called {name!r}. Nearest: {', '.join(near) or 'none'}; see list_networks().")
 
 
+class _Networks(dict[str, Network]):
+    """Networks by name; those whose weights are not here raise when they are asked for, and only then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unavailable: dict[str, WeightsUnavailable] = {}
+
+    def __missing__(self, name: str) -> Network:
+        raise self.unavailable[name] if name in self.unavailable else KeyError(name)
+
+
+def load_networks(
+    names: Iterable[str], weights: str | Mapping[str, str | None] | None = "default", *, seed: int = 0
+) -> dict[str, Network]:
+    """Several classifiers by name, see :func:`load_network`; ``weights`` for all of them, or by name.
+
+    Weights that are not to be had stop nobody who does not need them: the dictionary then lacks the network, a line
+    says so, and asking for it raises the :class:`WeightsUnavailable` that loading has raised.
+    """
+    found = _Networks()
+    for name in names:
+        try:
+            found[name] = load_network(name, weights[name] if isinstance(weights, Mapping) else weights, seed=seed)
+        except WeightsUnavailable as error:
+            found.unavailable[name] = error
+            print(f"left out: {name}, its weights are not here")
+    return found
+
+
 def _seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build with random weights from a seed, without touching the caller's random state."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -104,7 +133,9 @@ def _lite(name: str, weights: str | None, seed: int) -> Network:
         module.load_state_dict(_renamed(module, torch.load(weight_file(name), weights_only=True)), strict=True)
     size = _LITE[name]
     preprocess = Preprocess((size, size), _LITE_MEAN, _LITE_STD, "bicubic")
-    return Network(module, None, preprocess, imagenet_classes(), _label(name, weights, seed))
+    network = Network(module, None, preprocess, imagenet_classes(), _label(name, weights, seed))
+    network.verified = True if weights == "default" else None  # weight_file compares the whole digest
+    return network
 
 
 def _trained(name: str, weights: str | None, seed: int) -> Network:
@@ -128,21 +159,37 @@ def _renamed(module: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, tor
     return {new: value for (new, _), (_, value) in pairs}
 
 
-def _torchvision(name: str, weights: str | None, seed: int) -> Network:
+def published_weights(name: str, weights: str = "default") -> WeightsEnum:
+    """What torchvision knows of a classifier's weights: address, size, operations of a pass, transform, classes.
+
+    "default" is IMAGENET1K_V1, the papers' own, where it exists. Raises ValueError for a name that the classifier's
+    weights do not have.
+    """
     enum = get_model_weights(name)
     known = [member.name for member in enum]
     preferred = "IMAGENET1K_V1" if "IMAGENET1K_V1" in known else enum.DEFAULT.name
-    chosen = preferred if weights in ("default", None) else weights
+    chosen = preferred if weights == "default" else weights
     if chosen not in known:
         raise _no_such_weights(name, chosen, known)
-    entry = enum[chosen]
+    return enum[chosen]
+
+
+def checkpoint_file(name: str) -> Path:
+    """Where the default weights of a torchvision classifier lie, or will lie when they are fetched."""
+    checkpoint = _from_url(repr(name), published_weights(name).url)
+    return checkpoint.folder / checkpoint.file
+
+
+def _torchvision(name: str, weights: str | None, seed: int) -> Network:
+    entry = published_weights(name, "default" if weights is None else weights)
     if weights is None:
         extra = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
         module = _seeded(lambda: get_model(name, weights=None, **extra), seed)
     else:
-        argument = repr(name) if weights == "default" else f"{name!r}, weights={chosen!r}"
+        argument = repr(name) if weights == "default" else f"{name!r}, weights={entry.name!r}"
         checkpoint = _from_url(argument, entry.url)
         module = _downloaded(lambda: get_model(name, weights=entry), checkpoint).eval()
+        file = checkpoint.folder / checkpoint.file
     known_transform = entry.transforms()
     side = getattr(module, "image_size", known_transform.crop_size[0])  # a ViT takes one size only
     preprocess = Preprocess(
@@ -151,7 +198,10 @@ def _torchvision(name: str, weights: str | None, seed: int) -> Network:
         tuple(known_transform.std),
         known_transform.interpolation.value,
     )
-    return Network(module, None, preprocess, entry.meta["categories"], _label(name, weights, seed))
+    network = Network(module, None, preprocess, entry.meta["categories"], _label(name, weights, seed))
+    if weights is not None:
+        network.verified = checkpoints.admit(name, file)
+    return network
 
 
 def _timm(name: str, weights: str | None, seed: int) -> Network:

@@ -329,7 +329,8 @@ def test_a_box_outside_the_picture_is_refused():
 
 def test_energy_and_pointing_agree_with_quantus_where_they_mean_the_same():
     """Not on empty maps (NaN there) nor on ties (any of the maxima hits there)."""
-    quantus = pytest.importorskip("quantus")
+    reason = "not in the lock, it wants a second OpenCV; pip install --no-deps quantus cachetools"
+    quantus = pytest.importorskip("quantus", reason=reason)
     generator = np.random.default_rng(0)
     options = {"normalise": False, "disable_warnings": True}
     for _ in range(5):

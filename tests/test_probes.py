@@ -378,7 +378,7 @@ def test_a_bright_object_in_a_corner_lights_up_there(method, row, column):
     Four methods are left out: the deconvnet signal does not depend on the picture here, noise opens the ReLU
     everywhere, one channel has no group (FD-CAM), and RISE's masks are as large as the square (its own test below).
     """
-    options = {"mask": {"steps": 20, "l1": 1e-6}}.get(method, {})
+    options = {"mask": {"steps": 60, "l1": 1e-5}}.get(method, {})
     e = camlib.explain(_brightness(), _corner(row, column), method, 0, normalized=True, **options)
     assert e.heatmap.shape == (96, 160)
     assert e.raw.shape == ((96, 160) if METHODS[method].makes == "pixels" else (24, 40))

@@ -69,7 +69,13 @@ class Results:
             differences=differences(rows),
             pictures=len(dataset),
             finished=int((made == len(cells)).sum()),
-            facts={"dataset": dataset.name, "network": plan.network.name, "target": plan.target, **plan.environment},
+            facts={
+                "dataset": dataset.name,
+                "network": plan.network.name,
+                "verified": plan.network.verified,
+                "target": plan.target,
+                **plan.environment,
+            },
         )
 
     def write(self, out: str | Path) -> list[Path]:
@@ -88,6 +94,7 @@ class Results:
         preprocess = json.dumps(store.plain(facts["preprocess"]))
         lines = [
             f"# {facts['network']} on {facts['dataset']}",
+            *(["**Not comparable:** the weights are not the published ones."] if facts["verified"] is False else []),
             f"{self.finished} of {self.pictures} pictures finished; explained: {TARGETS[facts['target']]} "
             f"(`{facts['target']}`). Means with 95 % bootstrap intervals over pictures, each drawn with all of its "
             f"classes; degenerate (flat) maps are part of the mean, rows without a value are not.",

@@ -168,7 +168,7 @@ def scenes_vgg_gap() -> nn.Module:
 
 # -- finetuning (Wang et al. 2019, fig. 13)
 
-STAGES = (0, 20, 60, 150, 500)
+STAGES = (0, 20, 60, 150, 500, 650)
 """Steps of finetuning after which the weights are kept, beside the final ones."""
 
 

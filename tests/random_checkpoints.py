@@ -1,0 +1,66 @@
+"""Seeded random weights under the names of torchvision's checkpoints, to try the papers' setting without a download.
+
+    python tests/random_checkpoints.py TORCH_HOME resnet18 vgg16 ... [--fit 224]
+
+camlib marks everything that is made with them as not comparable, because their SHA-256 is not the one in their names.
+``--fit`` solves the last linear layer for the labels of the photographs at that input size: the notebooks then find
+photographs that are classified right, and run to their end.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from camlib import Network, list_photos, load_network, load_photo, photo_info
+from camlib.zoo import published_weights
+
+_LOGIT = 12.0  # of the right class; the others get 0, so that its probability is 0.99
+
+
+def write(home: str | Path, networks: Iterable[str], seed: int = 0, fit: int | None = None) -> dict[str, Path]:
+    """One file for each network in ``home``/hub/checkpoints, where torch.hub looks for it; network -> file."""
+    folder = Path(home, "hub", "checkpoints")
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for name in networks:
+        files[name] = folder / published_weights(name).url.rpartition("/")[2]
+        network = load_network(name, None, seed=seed)
+        if fit is not None:
+            _fit_head(network.with_input_size(fit))
+        torch.save(network.module.state_dict(), files[name])
+    return files
+
+
+def _fit_head(network: Network) -> None:
+    """The last linear layer by least squares: 20 photographs are fewer than its inputs, so that all become right."""
+    heads = [module for module in network.module.modules() if isinstance(module, nn.Linear)]
+    if not heads:
+        return
+    seen: list[torch.Tensor] = []
+    hook = heads[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    for name in list_photos("imagenet"):
+        network.logits(network.prepare(load_photo(name))[1][None])
+    hook.remove()
+    inputs = torch.cat(seen[-len(list_photos("imagenet")) :]).double()
+    logits = torch.zeros(len(inputs), heads[-1].out_features, dtype=torch.float64)
+    logits[range(len(inputs)), [photo_info(name).label for name in list_photos("imagenet")]] = _LOGIT
+    centered = inputs - inputs.mean(dim=0)
+    weight = torch.linalg.pinv(centered) @ (logits - logits.mean(dim=0))
+    with torch.no_grad():
+        heads[-1].weight.copy_(weight.T)
+        heads[-1].bias.copy_(logits.mean(dim=0) - inputs.mean(dim=0) @ weight)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("home", metavar="TORCH_HOME")
+    parser.add_argument("networks", nargs="+")
+    parser.add_argument("--fit", type=int, metavar="PIXELS")
+    options = parser.parse_args()
+    for network, file in write(options.home, options.networks, fit=options.fit).items():
+        print(f"{network}: {file.name}, random weights")
