@@ -73,7 +73,7 @@ def binary_overlap(a: Any, b: Any, level: float = 100 / 255, smoothing: float = 
     """IoU and Dice coefficient of the pixels above ``level`` in two maps [h, w] of the same shape, in [0, 1].
 
     How LFI-CAM's authors measure stability between trainings: maps as 8-bit pictures, more than 100 of 255. The
-    smoothing lets two empty sets overlap wholly; the authors' Dice doubles it in the numerator alone, so that these give
+    smoothing lets two empty sets overlap wholly; the authors' Dice doubles it in the numerator alone, which gives these
     2. Raises ValueError for maps of different shape or with values that are not finite.
     """
     first, second = pair(one_map(a, "a") > level, one_map(b, "b") > level)
