@@ -167,6 +167,10 @@ class Scenes:
             sentences.append(f" {RELATIONS[relation]} ".join(phrases))
         return sentences
 
+    def select(self, which: Tensor) -> Scenes:
+        """Some of the scenes: ``which`` is bool [N] or holds their positions, int64 [n]."""
+        return Scenes(**{field.name: getattr(self, field.name)[which] for field in fields(self)})
+
     def class_mask(self, scene: int, shape: int) -> Tensor:
         """Visible pixels of all objects of one shape, bool [S, S]: ``mask`` of :class:`camlib.metrics.Sample`."""
         return self.masks[scene][self.shapes[scene] == shape].any(dim=0)

@@ -4,7 +4,7 @@ import matplotlib
 import pytest
 from hypothesis import settings
 
-from camlib import runtime
+from camlib import checkpoints, runtime
 
 matplotlib.use("Agg")
 settings.register_profile("camlib", deadline=None, derandomize=True)
@@ -14,6 +14,12 @@ settings.load_profile("camlib")
 @pytest.fixture(autouse=True)
 def determinism():
     runtime.setup(seed=0, threads=1)  # two processes of two threads each would fight over two cores
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_weights(monkeypatch):
+    """A test that loads damaged or random checkpoints marks its process; the mark ends with the test."""
+    monkeypatch.setattr(checkpoints, "_foreign", {})
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -19,7 +19,6 @@ def home(tmp_path, monkeypatch):
     """A place for checkpoints, no way to download, and a process that has loaded none yet."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("CAMLIB_OFFLINE", "1")
-    monkeypatch.setattr(checkpoints, "_foreign", {})
     return tmp_path / "torch"
 
 

@@ -55,7 +55,6 @@ def home(tmp_path, monkeypatch):
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(report, "_made_here", set())
-    monkeypatch.setattr(checkpoints, "_foreign", {})
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("CAMLIB_OFFLINE", "1")
     monkeypatch.setattr(plan, "speed", lambda: 100.0)
