@@ -32,9 +32,8 @@ def test_kept_network_loads_with_its_classes_and_its_layer(name):
 
 def test_both_are_one_network_but_for_the_branch():
     plain, lfi = (record_of(name) for name in NAMES)
-    assert {key: lfi[key] for key in ("epochs", "pictures", "batch", "seed")} == {
-        key: plain[key] for key in ("epochs", "pictures", "batch", "seed")
-    }
+    for key in ("epochs", "side of the crops", "pictures", "batch", "seed"):
+        assert lfi[key] == plain[key]
     assert lfi["parameters"] - plain["parameters"] == 147_968
 
 
@@ -129,14 +128,31 @@ def test_wrong_places_splits_and_sizes_are_refused(tmp_path):
 # -- training
 
 
-def test_crops_and_flips_are_windows_of_the_padded_picture():
+@pytest.mark.parametrize("side", [32, 24])
+def test_crops_and_flips_are_windows_around_the_center(side):
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     padded = np.pad(pictures, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
-    rows = np.array([2, 0, 1, 1, 0, 2])
-    found = cifar10.augmented(padded, rows, np.random.default_rng(1))
+    rows, first = np.array([2, 0, 1, 1, 0, 2]), (32 - side) // 2
+    found = cifar10.augmented(padded, rows, side, np.random.default_rng(1))
     for picture, row in zip(found, rows, strict=True):
-        windows = [padded[row, t : t + 32, s : s + 32] for t in range(9) for s in range(9)]
+        starts = range(first, first + 9)
+        windows = [padded[row, t : t + side, s : s + side] for t in starts for s in starts]
         assert sum(np.array_equal(picture, w) or np.array_equal(picture, w[:, ::-1]) for w in windows) == 1
+
+
+def test_small_crops_never_reach_the_padding():
+    padded = np.full((1, 40, 40, 3), 255, np.uint8)
+    padded[:, 4:36, 4:36] = 0
+    crops = cifar10.augmented(padded, np.zeros(200, int), 24, np.random.default_rng(0))
+    assert crops.max() == 0
+
+
+def test_stages_change_the_side_of_the_crops_and_end():
+    split = cifar10.Split(np.zeros((8, 32, 32, 3), np.uint8), np.arange(8))
+    draw = cifar10.batches(split, 4, seed=0, stages=((1, 24), (1, 32)))
+    assert [draw(step)[0].shape[-1] for step in range(4)] == [24, 24, 32, 32]
+    with pytest.raises(IndexError):
+        draw(4)
 
 
 def test_every_epoch_draws_each_picture_once_in_another_order():

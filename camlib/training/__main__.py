@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = _ordered([find_recipe(name).name for name in options.names] or list(RECIPES))
         if options.list:
             for name in names:
-                print(f"{name:20s} {RECIPES[name].summary}")
+                print(f"{name:20s} {RECIPES[name].minutes:4.0f} min  {RECIPES[name].summary}")
         elif options.jobs > 1 and len(names) > 1:
             return _train_in_processes(names, options.seed, options.jobs)
         else:
@@ -53,9 +53,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _ordered(names: Sequence[str]) -> list[str]:
-    """The names, each behind those of them that it starts from."""
+    """The names, the longest first (a long one begun last keeps one core alone), behind those that they start from."""
     ordered: dict[str, None] = {}
-    for name in names:
+    for name in sorted(names, key=lambda name: -RECIPES[name].minutes):
         for earlier in _ordered([start for start in RECIPES[name].after if start in names]):
             ordered.setdefault(earlier)
         ordered.setdefault(name)

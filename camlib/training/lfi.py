@@ -53,13 +53,13 @@ def _features() -> nn.Sequential:
     return residual_features(16, [(24, 2), (48, 2), (CHANNELS, 1)], stem_stride=2)
 
 
-@recipe("scenes-plain", **_settings("scenes-plain"))
+@recipe("scenes-plain", minutes=3, **_settings("scenes-plain"))
 def scenes_plain() -> nn.Module:
     """Residual network for scenes, GAP, linear; five seeds."""
     return initialize(GapNetwork(_features(), CHANNELS, len(SHAPES)))
 
 
-@recipe("scenes-lfi", **_settings("scenes-lfi"))
+@recipe("scenes-lfi", minutes=4, **_settings("scenes-lfi"))
 def scenes_lfi() -> nn.Module:
     """The same network with LFI-CAM's attention branch; five seeds."""
     return initialize(LFINetwork(_features(), CHANNELS, len(SHAPES)))
