@@ -86,7 +86,8 @@ class Network:
         module: any ``nn.Module`` that maps [B, C, H, W] to logits [B, classes]. It is never changed: hooks, train
             mode, gradients and parameters are after each call as they were before.
         target_layer: name of the module whose output is taken as feature maps (see :meth:`layers`), or the module
-            itself. None: the last feature maps before the head.
+            itself. None: the one that the module names in an attribute ``target_layer``, else the last feature maps
+            before the head.
         transform: a :class:`camlib.Preprocess`, or any callable from a PIL image to a normalized tensor
             [3, H, W]. None: 224 x 224 with ImageNet's mean and standard deviation.
         class_names: one name a class, in the order of the logits. None: classes are called "class 0", "class 1" ...
@@ -116,6 +117,8 @@ class Network:
         self.name = name or type(module).__name__
         self.verified: bool | None = None
         self.class_names = _checked_names(class_names)
+        if target_layer is None and isinstance(getattr(module, "target_layer", None), str):
+            target_layer = module.target_layer
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
         self.module = _with_gradients(module)
         self._callable = transform if transform is not None and not isinstance(transform, Preprocess) else None

@@ -28,7 +28,8 @@ class Method:
 
     ``function(trace, target, **options)`` returns what ``makes`` says: the class activation weight ([B, K] or
     [B, K, h, w]), a finished map ([B, h, w]) or a saliency at the resolution of the input ([B, H, W]); with details
-    as :class:`Detailed`.
+    as :class:`Detailed`. ``architecture`` names the module of camlib that the network must be, where a method is part
+    of one network and not post hoc; it is empty for all others.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Method:
     relu: bool
     makes: str
     class_specific: bool
+    architecture: str
     options: Mapping[str, Any]
 
     def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def method(
     relu: bool = True,
     makes: str = "weights",
     class_specific: bool = True,
+    architecture: str = "",
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register a method; the decorated function stays callable as it is.
 
@@ -83,6 +86,7 @@ def method(
         relu: whether the map is rectified.
         makes: "weights", "map" or "pixels", see :class:`Method`.
         class_specific: False where the map is the same for all classes.
+        architecture: name of the only module that the method works on; empty for post-hoc methods.
 
     Raises:
         ValueError: the name is taken by another function, is not kebab-case, or ``makes`` is unknown.
@@ -106,6 +110,7 @@ def method(
             relu=relu,
             makes=makes,
             class_specific=class_specific,
+            architecture=architecture,
             options=MappingProxyType(_options_of(function)),
         )
         return function

@@ -15,6 +15,8 @@ from camlib import METHODS, Network, Preprocess, load_network, load_photo
 
 CLASSES = ["golden retriever", "tabby cat", "tiger cat", "school bus", "daisy"]
 SIZE = 32
+POST_HOC = [name for name, method in METHODS.items() if not method.architecture]
+"""Methods that work on any classifier; the others have their own tests (test_lfi.py)."""
 
 
 def seeded(build: Callable[[], nn.Module], seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:

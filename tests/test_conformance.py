@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import camlib
 from camlib import METHODS, Explanation, Network
 
-every_method = pytest.mark.parametrize("method", list(METHODS))
+every_method = pytest.mark.parametrize("method", helpers.POST_HOC)
 SMALL = torch.float32
 TARGETS = (1, 3)
 # On a random network all masked pictures may have a negative logit, or less than the blank one; blur may help a class.
@@ -81,7 +81,7 @@ def test_result_has_the_promised_shape_type_and_range(method, size):
         assert float(e.raw.min()) >= 0
 
 
-@pytest.mark.parametrize("method", [n for n, m in METHODS.items() if m.makes == "weights" and n != "gap-cam"])
+@pytest.mark.parametrize("method", [n for n in helpers.POST_HOC if METHODS[n].makes == "weights" and n != "gap-cam"])
 def test_relu_option_rectifies_the_weighted_sum_or_leaves_its_sign(method):
     """At a convolution in front of batch normalization, where maps have both signs; H = Σ w·M by hand."""
     net, layer = trainable(), "features.0"
@@ -126,8 +126,8 @@ def test_a_list_of_targets_for_each_picture(method):
 
 def test_all_methods_at_once_give_what_each_gives():
     net = trainable()
-    together = compare(net, helpers.picture(0), list(METHODS), TARGETS)
-    assert [(e.method, e.target) for e in together] == [(m, t) for m in METHODS for t in TARGETS]
+    together = compare(net, helpers.picture(0), helpers.POST_HOC, TARGETS)
+    assert [(e.method, e.target) for e in together] == [(m, t) for m in helpers.POST_HOC for t in TARGETS]
     for e in together:
         assert_equal(e, explain(net, e.method, target=e.target))
 
@@ -137,7 +137,7 @@ def test_methods_share_one_forward_pass():
     net.layers()
     passes = []
     handle = net.module.register_forward_hook(lambda *_: passes.append(1))
-    sharing = [name for name, m in METHODS.items() if m.passes in ("1 forward", "1 forward + 1 backward")]
+    sharing = [name for name in helpers.POST_HOC if METHODS[name].passes in ("1 forward", "1 forward + 1 backward")]
     sharing = [name for name in sharing if METHODS[name].makes == "weights"]
     try:
         compare(net, [helpers.picture(0), helpers.picture(1)], sharing, TARGETS)

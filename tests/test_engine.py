@@ -64,7 +64,7 @@ def slope(passes: str, kind: str) -> int:
     return int(found[1] or 1) if found else 0
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("gap-cam", "group-cam")])
+@pytest.mark.parametrize("method", [name for name in helpers.POST_HOC if name not in ("gap-cam", "group-cam")])
 def test_passes_grow_with_channels_as_the_registry_says(method):
     """Two networks that differ in K alone: the difference in rows is the registry's coefficient, exactly."""
     (body6, tail6), (body11, tail11) = rows(method, 6), rows(method, 11)

@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.signal import convolve2d
 from torch import Tensor
 
-from camlib.metrics import METRICS, Sample, hog_similarity, spearman, ssim
+from camlib.metrics import METRICS, Sample, binary_overlap, hog_similarity, spearman, ssim
 
 NET = network(seeded(Gap))
 SIZE = 96
@@ -125,3 +125,33 @@ def test_a_class_blind_method_does_not_discriminate_and_an_empty_map_counts_as_z
 def test_wrong_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+# -- overlap of maps above a level
+
+
+def test_overlap_above_a_level_is_that_of_the_counted_cells():
+    a = np.array([[0.9, 0.5, 0.1], [0.4, 0.2, 0.0]])  # above 100/255 = 0.392: three cells
+    b = np.array([[0.9, 0.3, 0.1], [0.4, 0.8, 0.39]])  # three cells, two of them shared
+    iou, dice = binary_overlap(a, b)
+    assert iou == pytest.approx((2 + 1e-6) / (4 + 1e-6), abs=1e-12)
+    assert dice == pytest.approx((4 + 1e-6) / (6 + 1e-6), abs=1e-12)
+    assert binary_overlap(a, a)[0] == 1
+
+
+def test_the_level_itself_is_not_above_it():
+    """100 of 255 is background, 101 is not: the authors compare 8-bit maps with >."""
+    level = np.array([[100, 101]]) / 255
+    full = np.ones((1, 2))
+    assert binary_overlap(level, full)[0] == pytest.approx(0.5, abs=1e-6)
+
+
+def test_two_empty_maps_overlap_wholly_and_one_with_a_full_map_not_at_all():
+    empty, full = np.zeros((4, 4)), np.ones((4, 4))
+    assert binary_overlap(empty, empty) == (1, 1)
+    assert binary_overlap(empty, full)[0] == pytest.approx(0, abs=1e-7)
+
+
+def test_overlap_refuses_maps_of_different_shape():
+    with pytest.raises(ValueError, match=r"\(4, 4\) and b \(4, 5\)"):
+        binary_overlap(np.zeros((4, 4)), np.zeros((4, 5)))

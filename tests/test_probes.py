@@ -18,7 +18,7 @@ from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 import camlib
 from camlib import METHODS, DegenerateMapWarning, Network, Preprocess, Trace
 
-WEIGHTS = [name for name, m in METHODS.items() if m.makes == "weights"]
+WEIGHTS = [name for name in helpers.POST_HOC if METHODS[name].makes == "weights"]
 
 
 def gap(**settings: object) -> Network:
@@ -330,7 +330,7 @@ def test_layer_called_with_keyword_arguments():
     torch.testing.assert_close(trace.gradients(torch.tensor([1])).mean(dim=(2, 3))[0], expected)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "gap-cam"])
+@pytest.mark.parametrize("method", [name for name in helpers.POST_HOC if name != "gap-cam"])
 @pytest.mark.filterwarnings("ignore:.*has no ReLU module")
 def test_vision_transformer_without_a_reshape_function(method):
     net = helpers.network(_vit(), 64)
@@ -368,7 +368,9 @@ def test_gap_cam_on_a_transformer_says_why_not():
 # -- shapes and types of input
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("deconvnet", "smooth-grad", "fd-cam", "rise")])
+@pytest.mark.parametrize(
+    "method", [m for m in helpers.POST_HOC if m not in ("deconvnet", "smooth-grad", "fd-cam", "rise")]
+)
 @pytest.mark.parametrize(("row", "column"), [(8, 8), (8, 136), (72, 8), (72, 136)])
 def test_a_bright_object_in_a_corner_lights_up_there(method, row, column):
     """96 x 160, ready batch: the network answers to brightness, so the map must peak at the bright square.
@@ -481,7 +483,7 @@ def test_a_users_own_gradients_stay():
     loss = net.module(READY).square().sum()
     loss.backward()
     kept = {name: p.grad.clone() for name, p in net.module.named_parameters()}
-    camlib.compare(net, P, list(METHODS), [1, 2], options=helpers.short(METHODS))
+    camlib.compare(net, P, helpers.POST_HOC, [1, 2], options=helpers.short(helpers.POST_HOC))
     assert all(torch.equal(p.grad, kept[name]) for name, p in net.module.named_parameters())
 
 
@@ -592,7 +594,7 @@ def test_only_the_flat_one_of_several_maps_is_flagged():
 
 
 def test_good_maps_warn_of_nothing(recwarn):
-    camlib.compare(gap(), P, list(METHODS), [1], options=helpers.short(METHODS))
+    camlib.compare(gap(), P, helpers.POST_HOC, [1], options=helpers.short(helpers.POST_HOC))
     assert not recwarn.list
 
 

@@ -224,6 +224,13 @@ def test_networks_that_others_start_from_come_first():
     assert _ordered(["scenes-vgg-gap"]) == ["scenes-vgg-gap"]
 
 
+def test_the_longest_training_is_begun_first():
+    ordered = _ordered(list(RECIPES))
+    assert ordered[:2] == ["cifar10-lfi", "cifar10-plain"]
+    assert sorted(ordered) == sorted(RECIPES)
+    assert ordered.index("scenes-gap") < ordered.index("scenes-captions") < ordered.index("scenes-avg22")
+
+
 def test_fit_solves_a_problem_with_a_known_answer():
     """Least squares of y = 3x - 1."""
     torch.manual_seed(0)

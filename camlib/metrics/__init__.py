@@ -24,7 +24,7 @@ from camlib.metrics.localization import (
 )
 from camlib.metrics.registry import METRICS, Metric, find_metric, metric
 from camlib.metrics.sample import Sample, probability_score
-from camlib.metrics.similarity import hog_similarity, pearson, spearman, ssim
+from camlib.metrics.similarity import binary_overlap, hog_similarity, pearson, spearman, ssim
 from camlib.metrics.statistics import Interval, bootstrap_interval, mean_over_classes, paired_difference
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Sample",
     "area_share",
     "area_under_curve",
+    "binary_overlap",
     "bootstrap_interval",
     "box_from_map",
     "box_iou",

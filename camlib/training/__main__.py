@@ -2,6 +2,7 @@
 
     python -m camlib.training --list                     # what there is
     python -m camlib.training scenes-gap --seed 1        # one network from another seed
+    python -m camlib.training cifar10-lfi --data DIR     # a data set that has to be named
     python -m camlib.training --jobs 2                   # all networks, two at a time (make train)
 
 Weights that test below what their recipe states are not kept.
@@ -10,22 +11,25 @@ Weights that test below what their recipe states are not kept.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from camlib.training import RECIPES, find_recipe, train
+from camlib.training import RECIPES, cifar10, find_recipe, train
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line, see the head of this module; 1 after saying what stands in the way."""
     options = _parser().parse_args(arguments)
+    if options.data:
+        os.environ[cifar10.VARIABLE] = options.data
     try:
         names = _ordered([find_recipe(name).name for name in options.names] or list(RECIPES))
         if options.list:
             for name in names:
-                print(f"{name:20s} {RECIPES[name].summary}")
+                print(f"{name:20s} {RECIPES[name].minutes:4.0f} min  {RECIPES[name].summary}")
         elif options.jobs > 1 and len(names) > 1:
             return _train_in_processes(names, options.seed, options.jobs)
         else:
@@ -42,15 +46,16 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m camlib.training", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks to train; none: all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", help="where CIFAR-10 lies: what camlib.training.cifar10.read takes")
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at the same time")
     parser.add_argument("--list", action="store_true", help="name the networks and stop")
     return parser
 
 
 def _ordered(names: Sequence[str]) -> list[str]:
-    """The names, each behind those of them that it starts from."""
+    """The names, the longest first (a long one begun last keeps one core alone), behind those that they start from."""
     ordered: dict[str, None] = {}
-    for name in names:
+    for name in sorted(names, key=lambda name: -RECIPES[name].minutes):
         for earlier in _ordered([start for start in RECIPES[name].after if start in names]):
             ordered.setdefault(earlier)
         ordered.setdefault(name)

@@ -81,6 +81,7 @@ def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
     preprocess=PREPROCESS,
     target_layer="encoder.features",
     after=[STARTS_FROM],
+    minutes=4,
 )
 def scenes_captions() -> nn.Module:
     """The shape classifier's convolutions and an LSTM that says what is where."""

@@ -23,10 +23,12 @@ def fit(
     rate: float = 3e-3,
     decay: float = 1e-4,
     parameters: Iterable[nn.Parameter] | None = None,
+    momentum: float | None = None,
+    precision: torch.dtype | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     after_step: Callable[[int], None] = lambda done: None,
 ) -> float:
-    """AdamW with a one-cycle learning rate; leaves the module trained and in eval mode.
+    """AdamW (or SGD) with a one-cycle learning rate; leaves the module trained and in eval mode.
 
     Args:
         draw: ``draw(step)`` is the batch of a step: inputs [B, C, H, W] and targets as ``loss`` takes them.
@@ -35,6 +37,8 @@ def fit(
         rate: highest learning rate.
         decay: weight decay.
         parameters: what is trained; None: all parameters.
+        momentum: SGD with Nesterov momentum instead of AdamW.
+        precision: type in which the module computes (autocast); parameters and loss stay as they are.
         loss: of the module's output and the targets.
         after_step: called with the number of steps done, the module in train mode.
 
@@ -42,13 +46,18 @@ def fit(
         Mean loss of the last tenth of the steps.
     """
     trained = list(module.parameters() if parameters is None else parameters)
-    optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
+    if momentum is None:
+        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
+    else:
+        optimizer = torch.optim.SGD(trained, rate, momentum, weight_decay=decay, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.2)
     module.train()
     losses = []
     for step in range(steps):
         inputs, targets = draw(step)
-        value = loss(module(inputs), targets)
+        with torch.autocast(inputs.device.type, precision, enabled=precision is not None):
+            outputs = module(inputs)
+        value = loss(outputs if precision is None else outputs.float(), targets)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

@@ -65,6 +65,7 @@ class Recipe:
     preprocess: Preprocess
     target_layer: str | None
     after: tuple[str, ...]
+    minutes: float
     summary: str
 
 
@@ -82,6 +83,7 @@ def recipe(
     preprocess: Preprocess,
     target_layer: str | None = None,
     after: Sequence[str] = (),
+    minutes: float = 1,
 ) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
     """Register the decorated function, which builds the module with random weights, as a trained network.
 
@@ -94,6 +96,7 @@ def recipe(
         accuracy: stated accuracy; weights that test below it are not kept.
         class_names, preprocess, target_layer: of the :class:`camlib.Network`.
         after: recipes whose kept weights this one starts from, see :func:`kept_weights`.
+        minutes: about how long training takes on one core; of several networks the longest are begun first.
 
     Raises:
         ValueError: the name is taken by another function or not kebab-case, or ``after`` names an unknown recipe.
@@ -118,6 +121,7 @@ def recipe(
             preprocess=preprocess,
             target_layer=target_layer,
             after=tuple(after),
+            minutes=minutes,
             summary=(build.__doc__ or "").strip().partition("\n")[0],
         )
         return build
