@@ -9,6 +9,8 @@ from PIL import Image
 
 LEVELS = (64, 32, 24)
 """Levels a color of photographs and heatmaps; half a step of the coarsest is 5.5 of 255."""
+_MANY_COLORS = 2**16  # a picture with more is no chart
+_LARGEST_GAIN = 1.08  # the best compression, ten times slower, takes a few percent off a quick one
 
 
 def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
@@ -22,15 +24,26 @@ def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
         if picture.mode == "P":
             return data
         exact = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("RGB")
-    written = _written(exact, dpi)
-    if len(written) > limit and _is_faithful(palette := exact.quantize(256), exact):
+    if (written := _within(exact, limit, dpi)) is not None:
+        return written
+    if exact.getcolors(_MANY_COLORS) and _is_faithful(palette := exact.quantize(256), exact):
         return _written(palette, dpi)
     for levels in LEVELS:
-        if len(written) <= limit:
-            break
         table = [_rounded(value, levels) for value in range(256)]
-        written = _written(exact.point(table * 3), dpi)
-    return written
+        rounded = exact.point(table * 3)
+        if (written := _within(rounded, limit, dpi)) is not None:
+            return written
+    return _written(rounded, dpi)
+
+
+def _within(picture: Image.Image, limit: int, dpi: int | None) -> bytes | None:
+    """The picture as a PNG of at most ``limit`` bytes, or None; a quick look tells what has no chance to be."""
+    quick = io.BytesIO()
+    picture.save(quick, "PNG", compress_level=6)
+    if quick.tell() > _LARGEST_GAIN * limit:
+        return None
+    written = _written(picture, dpi)
+    return written if len(written) <= limit else None
 
 
 def _is_faithful(palette: Image.Image, exact: Image.Image) -> bool:

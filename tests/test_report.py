@@ -86,6 +86,18 @@ def test_items_have_their_notebook(item_id, notebook):
     assert report.ITEMS[item_id].notebook == notebook
 
 
+def test_no_item_is_open():
+    """The committed gallery: figures and tables have their files, equations what was checked of them."""
+    entries = report.manifest()
+    assert sorted(entries) == sorted(report.ITEMS)
+    for item in report.ITEMS.values():
+        entry = entries[item.id]
+        assert all((paths.FIGURES / file).is_file() for file in entry.get("files", {}))
+        suffix = {"figure": ".png", "table": ".csv"}.get(item.kind)
+        assert entry.get("checks") if suffix is None else f"{item.paper}/{item.id}{suffix}" in entry["files"]
+        assert (paths.NOTEBOOKS / f"{item.notebook}.ipynb").is_file()
+
+
 def test_an_unknown_item_is_refused_with_the_nearest(folder, figure):
     with pytest.raises(ValueError, match="no item 'sca-fig-1'; nearest: sca-fig-1"):
         report.save(figure, "sca-fig-1", **FACTS)
