@@ -41,6 +41,10 @@ DOWNLOADS_OFF := $(if $(filter file,$(origin HF_HUB_OFFLINE)),0,$(HF_HUB_OFFLINE
 HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(HF_HUB_OFFLINE) \
             OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS)
 
+# glibc, where it is there: keep freed buffers, in large pages, so that a pass does not ask the system for its memory
+# anew (up to a quarter of the time). The numbers stay the same; make bench measures without it.
+BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536870912:glibc.malloc.trim_threshold=1073741824
+
 .DELETE_ON_ERROR:
 .PHONY: help figures notebooks test unit lint verify bench train lab env clean paper paper-run $(NAMES)
 
@@ -54,7 +58,7 @@ help:
 	@echo "make lint        ruff, check and format"
 	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
 	@echo "make paper IMAGENET=DIR VOC=DIR   the papers' own networks and data into figures-paper/; LIMIT=100: pictures a table"
-	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one): data/trained/"
+	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one; CIFAR10=DIR): data/trained/"
 	@echo "make verify      compares every photograph and weight file with data/manifest.json"
 	@echo "make env         the environment alone: .venv from requirements.lock (about 3 minutes, 6 GB)"
 	@echo "make clean       removes build/, variants of figures/ and caches; .venv stays (rm -r .venv)"
@@ -71,7 +75,7 @@ $(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
 $(NAMES): %: $(RUNS)/%.ipynb
 
 $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
-	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run $< --output $(@D) $(PARAMETERS) $(LENIENT)
+	@$(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run $< --output $(@D) $(PARAMETERS) $(LENIENT)
 
 $(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
 
@@ -91,7 +95,7 @@ paper-run:
 # Figures of compared notebooks go to build/, so that a test never changes figures/.
 test: $(STAMP)
 	@rm -rf build/figures-nbval
-	$(HEADLESS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest -n 2 --dist loadfile \
+	$(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest -n 2 --dist loadfile \
 	    --nbval --nbval-current-env --nbval-cell-timeout=600 tests $(wildcard notebooks)
 
 unit: $(STAMP)
@@ -110,7 +114,7 @@ bench: $(STAMP)
 
 # The same seed and thread count give the same bytes on the same kind of machine.
 train: $(STAMP)
-	$(HEADLESS) $(VENV) -m camlib.training --jobs $(JOBS) $(TRAIN)
+	$(HEADLESS) $(BUFFERS) $(VENV) -m camlib.training --jobs $(JOBS) $(if $(CIFAR10),--data "$(CIFAR10)") $(TRAIN)
 
 lab: $(STAMP)
 	$(VENV) -m jupyterlab notebooks

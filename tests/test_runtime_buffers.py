@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import subprocess
 import sys
@@ -36,7 +37,9 @@ def mapped(mib):
 
 def run(code: str) -> list[str]:
     """Words that a fresh process prints: the setting holds for a whole process."""
-    done = subprocess.run([sys.executable, "-c", MAPPED + code], capture_output=True, text=True, cwd=paths.ROOT)
+    plain = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}  # make test sets it
+    command = [sys.executable, "-c", MAPPED + code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.ROOT, env=plain)
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
