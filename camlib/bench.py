@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from camlib import framework, paths, runtime
 from camlib.data import load_photo
-from camlib.explain import compare, explain
+from camlib.explanation import compare, explain
 from camlib.folding import fast_copy, shared_copy
 from camlib.networks import Network
 from camlib.trace import Trace
@@ -129,7 +129,7 @@ class Subject:
 
     def plain(self, batch: int, count: int) -> Callable[[], None]:
         """``count`` plain passes of the folded, channels-last network, ``batch`` pictures at a time."""
-        copy = fast_copy(self.net.module, self.inputs, self.logits)
+        copy = fast_copy(self.net.module, self.inputs, self.logits, fused=False)
         pictures = self.inputs.repeat(min(batch, count), 1, 1, 1).contiguous(memory_format=copy.memory_format)
 
         def run() -> None:

@@ -20,6 +20,10 @@ _foreign: dict[str, str] = {}
 """Network -> its file and how the digest begins, of all that this process loaded under a wrong name."""
 
 
+class WeightsUnavailable(RuntimeError):
+    """Pretrained weights are neither on disk nor to be had by download; the message says what to do."""
+
+
 def promised(file: str | Path) -> str | None:
     """The digits with which a file's SHA-256 begins by its name, such as "397923af" of vgg16-397923af.pth, or None."""
     found = _PROMISE.search(Path(file).name)

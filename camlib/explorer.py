@@ -13,10 +13,10 @@ from PIL import Image
 
 from camlib import plots
 from camlib.data import list_photos, load_photo
-from camlib.explain import DegenerateMapWarning, Explanation, explain
+from camlib.explanation import DegenerateMapWarning, Explanation, explain
+from camlib.methods import METHODS
 from camlib.networks import Network
 from camlib.pictures import to_pil
-from camlib.registry import METHODS
 from camlib.zoo import load_network
 
 _OWN = "your own picture"

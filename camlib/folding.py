@@ -1,4 +1,4 @@
-"""A private copy of a classifier for many forward passes: Conv+BatchNorm folded, channels-last, any precision.
+"""A private copy of a classifier for many forward passes: Conv+BatchNorm folded, activations fused, channels-last.
 
 The caller's module is never touched: the copy shares its tensors until one of them has to change. Folding is found by
 running one picture, not by module types: a convolution whose output goes into a BatchNorm takes it over if the folded
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from camlib.fusing import fuse
+
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest deviation of logits, relative to the largest logit, that still counts as the same network."""
 _HALF_TOLERANCE = 5e-2
@@ -29,6 +31,7 @@ class FastCopy:
     Attributes:
         module: the copy, in eval mode; the caller's own module where no copy could be made or agreed.
         norms: BatchNorms that ran, ``folded``: those of them that a convolution took over.
+        fused: convolutions that run through :class:`camlib.fusing.FusedConv`.
         memory_format: format in which it wants its inputs.
         widest: bytes of the largest tensor that one picture makes on its way.
         error: largest deviation of its logits from the original's, relative to the largest logit.
@@ -37,6 +40,7 @@ class FastCopy:
     module: nn.Module
     norms: int
     folded: int
+    fused: int
     memory_format: torch.memory_format
     widest: int
     error: float
@@ -51,11 +55,15 @@ class WidestTensor(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        known = {tensor.untyped_storage().data_ptr() for tensor in args if isinstance(tensor, Tensor)}
+        known = {tensor.untyped_storage().data_ptr() for tensor in args if _has_storage(tensor)}
         for made in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(made, Tensor) and made.untyped_storage().data_ptr() not in known:
+            if _has_storage(made) and made.untyped_storage().data_ptr() not in known:
                 self.bytes = max(self.bytes, made.numel() * made.element_size())
         return result
+
+
+def _has_storage(value: object) -> bool:
+    return isinstance(value, Tensor) and value.layout is torch.strided
 
 
 def fast_copy(
@@ -64,8 +72,9 @@ def fast_copy(
     expected: Tensor,
     dtype: torch.dtype | None = None,
     keep: Collection[str] = (),
+    fused: bool = True,
 ) -> FastCopy:
-    """The fastest copy that reproduces the logits: folded and channels-last, or less of it where that fails.
+    """The fastest copy that reproduces the logits: folded, fused and channels-last, or less of it where that fails.
 
     Args:
         module: the classifier; nothing in it is changed.
@@ -73,24 +82,26 @@ def fast_copy(
         expected: the module's logits for it, [1, classes].
         dtype: type of the copy; None keeps the module's own.
         keep: names of modules whose outputs must stay what they are (a layer that is going to be read).
+        fused: whether convolutions may apply their activations themselves (on a CPU, see :mod:`camlib.fusing`).
 
     Returns:
         The :class:`FastCopy`. Folding is exact up to rounding; a copy whose logits deviate by more than
         :data:`TOLERANCE` is given up, in the end for the module itself.
     """
     dtype = dtype or inputs.dtype
-    for fold, memory_format in (
-        (True, torch.channels_last),
-        (False, torch.channels_last),
-        (False, torch.contiguous_format),
+    for fold, fusing, memory_format in (
+        *([(True, True, torch.channels_last)] if fused else []),
+        (True, False, torch.channels_last),
+        (False, False, torch.channels_last),
+        (False, False, torch.contiguous_format),
     ):
         try:
-            made = _attempt(module, inputs, expected, dtype, keep, fold, memory_format)
+            made = _attempt(module, inputs, expected, dtype, keep, fold, fusing, memory_format)
         except Exception:
             continue  # a copy is never a must: the next one is plainer, the last is the module itself
         if made.error <= tolerance(dtype):
             return made
-    return _measured(module, inputs, expected, 0, 0, torch.contiguous_format)
+    return _measured(module, inputs, expected, (0, 0, 0), torch.contiguous_format)
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -112,21 +123,28 @@ def _attempt(
     dtype: torch.dtype,
     keep: Collection[str],
     fold: bool,
+    fusing: bool,
     memory_format: torch.memory_format,
 ) -> FastCopy:
     twin = shared_copy(module)
     norms, folded = _fold(twin, inputs, keep) if fold else (0, 0)
     if dtype != inputs.dtype:
         _convert(twin, dtype)
-    return _measured(twin, inputs.to(dtype), expected, norms, folded, memory_format)
+    ready = inputs.to(dtype).contiguous(memory_format=memory_format)
+    fused = fuse(twin, ready, keep, [*module.parameters()]) if fusing else 0
+    return _measured(twin, ready, expected, (norms, folded, fused), memory_format)
 
 
 def _measured(
-    twin: nn.Module, inputs: Tensor, expected: Tensor, norms: int, folded: int, memory_format: torch.memory_format
+    twin: nn.Module,
+    inputs: Tensor,
+    expected: Tensor,
+    counts: tuple[int, int, int],
+    memory_format: torch.memory_format,
 ) -> FastCopy:
     with torch.no_grad(), WidestTensor() as widest:
         logits = twin(inputs.contiguous(memory_format=memory_format))
-    return FastCopy(twin, norms, folded, memory_format, widest.bytes, relative_error(logits, expected))
+    return FastCopy(twin, *counts, memory_format, widest.bytes, relative_error(logits, expected))
 
 
 def relative_error(logits: Tensor, expected: Tensor) -> float:

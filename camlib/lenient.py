@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
-from camlib.zoo import WeightsUnavailable
+from camlib.checkpoints import WeightsUnavailable
 
 LEFT_OUT, FAILED, DOUBTED = "left out: ", "failed: ", "does not hold here: "
 DEPENDENT = f"{LEFT_OUT}needs "

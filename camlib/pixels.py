@@ -10,12 +10,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+import lazy_loader
 import torch
 import torch.nn.functional as F
-from captum.attr import Deconvolution, GuidedBackprop, IntegratedGradients, NoiseTunnel, Saliency
 from torch import Tensor, nn
 
-import camlib.weights  # noqa: F401  (registered first: METHODS lists class activation maps before baselines)
 from camlib import framework
 from camlib.folding import shared_copy
 from camlib.layers import RECTIFIERS
@@ -24,6 +23,8 @@ from camlib.registry import method
 from camlib.runtime import outside_stacklevel
 from camlib.trace import Trace
 from camlib.weights.score import score_cam
+
+captum = lazy_loader.load("captum")  # a second that only these methods need
 
 
 class _VisibleReLU6(nn.ReLU):
@@ -84,7 +85,7 @@ def _warn_about_relus(trace: Trace, name: str) -> None:
 )
 def gradient(trace: Trace, target: Tensor) -> Tensor:
     """Largest absolute derivative of the target logit over the color channels, [B, H, W] (captum ``Saliency``)."""
-    return _saliency(_attribute(trace, target, Saliency, abs=False))
+    return _saliency(_attribute(trace, target, captum.attr.Saliency, abs=False))
 
 
 @method(
@@ -99,7 +100,7 @@ def gradient(trace: Trace, target: Tensor) -> Tensor:
 def guided_backprop(trace: Trace, target: Tensor) -> Tensor:
     """Gradient whose negative parts are cut at every ReLU, besides the ReLU's own mask, [B, H, W]."""
     _warn_about_relus(trace, "guided-backprop")
-    return _saliency(_attribute(trace, target, GuidedBackprop))
+    return _saliency(_attribute(trace, target, captum.attr.GuidedBackprop))
 
 
 @method(
@@ -114,7 +115,7 @@ def guided_backprop(trace: Trace, target: Tensor) -> Tensor:
 def deconvnet(trace: Trace, target: Tensor) -> Tensor:
     """Backward signal that is rectified at every ReLU in place of the ReLU's own mask, [B, H, W]."""
     _warn_about_relus(trace, "deconvnet")
-    return _saliency(_attribute(trace, target, Deconvolution))
+    return _saliency(_attribute(trace, target, captum.attr.Deconvolution))
 
 
 @method(
@@ -144,7 +145,7 @@ def guided_product(trace: Trace, target: Tensor) -> Tensor:
     _warn_about_relus(trace, "guided-backprop")
     maps = framework.class_activation_map(score_cam(trace, target), trace.activations).relu()
     heatmaps, _ = framework.normalize(framework.upsample(maps, tuple(trace.inputs.shape[-2:])))
-    return heatmaps[:, None] * _attribute(trace, target, GuidedBackprop)
+    return heatmaps[:, None] * _attribute(trace, target, captum.attr.GuidedBackprop)
 
 
 @method(
@@ -171,7 +172,11 @@ def smooth_grad(
             return module(noisy.to(trace.inputs.dtype))
 
         return _PictureByPicture(
-            NoiseTunnel(Saliency(logits)), [noise * spread for spread in spreads], seed, samples, batch
+            captum.attr.NoiseTunnel(captum.attr.Saliency(logits)),
+            [noise * spread for spread in spreads],
+            seed,
+            samples,
+            batch,
         )
 
     return _saliency(_attribute(trace, target, tunnel))
@@ -180,7 +185,9 @@ def smooth_grad(
 class _PictureByPicture:
     """NoiseTunnel with one standard deviation and one noise seed for each picture; the caller's RNG is kept."""
 
-    def __init__(self, tunnel: NoiseTunnel, stdevs: list[float], seed: int, samples: int, batch: int) -> None:
+    def __init__(
+        self, tunnel: captum.attr.NoiseTunnel, stdevs: list[float], seed: int, samples: int, batch: int
+    ) -> None:
         self.tunnel, self.stdevs, self.seed = tunnel, stdevs, seed
         self.samples, self.batch = samples, batch
 
@@ -221,5 +228,7 @@ def integrated_gradients(
     """
     size = max(batch, trace.inputs.shape[0])
     return _saliency(
-        _attribute(trace, target, IntegratedGradients, n_steps=steps, baselines=baseline, internal_batch_size=size)
+        _attribute(
+            trace, target, captum.attr.IntegratedGradients, n_steps=steps, baselines=baseline, internal_batch_size=size
+        )
     )

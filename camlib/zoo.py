@@ -21,6 +21,7 @@ from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
 from camlib import checkpoints, training
+from camlib.checkpoints import WeightsUnavailable
 from camlib.data import weight_file
 from camlib.networks import Network
 from camlib.pictures import Preprocess
@@ -28,10 +29,6 @@ from camlib.pictures import Preprocess
 _LITE = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 _LITE_MEAN, _LITE_STD = (0.498,) * 3, (0.502,) * 3
 _UNUSABLE = (OSError, RuntimeError, ValueError, TypeError, EOFError, UnpicklingError, SafetensorError)
-
-
-class WeightsUnavailable(RuntimeError):
-    """Pretrained weights are neither on disk nor to be had by download; the message says what to do."""
 
 
 @cache

@@ -27,7 +27,7 @@ from camlib.evaluate import store
 from camlib.evaluate.plan import Cell, Choice, Plan
 from camlib.evaluate.store import Row
 from camlib.evaluate.table import Results
-from camlib.explain import DegenerateMapWarning, Explanation, compare
+from camlib.explanation import DegenerateMapWarning, Explanation, compare
 from camlib.metrics import METRICS, Sample, control_maps, probability_score
 from camlib.metrics.sample import Box, Score
 from camlib.scoring import Scorer

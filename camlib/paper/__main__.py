@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from camlib import paths, report, runtime
+from camlib.checkpoints import WeightsUnavailable
 from camlib.paper import plan, tables
 from camlib.paper.listing import listing
 from camlib.paper.setting import Folders, fetch, forget_outdated, read_folders
-from camlib.zoo import WeightsUnavailable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

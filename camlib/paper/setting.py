@@ -11,8 +11,9 @@ from pathlib import Path
 import nbformat
 
 from camlib import checkpoints, datasets, paths
+from camlib.checkpoints import WeightsUnavailable
 from camlib.datasets import Dataset
-from camlib.zoo import WeightsUnavailable, checkpoint_file, load_network, published_weights
+from camlib.zoo import checkpoint_file, load_network, published_weights
 
 NETWORKS = (
     "squeezenet1_1",

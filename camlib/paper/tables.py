@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from camlib import data, datasets, paths, plots, report
 from camlib.datasets import Dataset
 from camlib.evaluate import Plan, Results, evaluate
+from camlib.methods import METHODS
 from camlib.metrics import METRICS
 from camlib.networks import Network
 from camlib.paper.setting import Folders
-from camlib.registry import METHODS
 from camlib.zoo import load_network
 
 NETWORK = "vgg16"

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.explain import Explanation, Target, compare
+from camlib.explanation import Explanation, Target, compare
 from camlib.networks import Network
 from camlib.pictures import Picture
 
