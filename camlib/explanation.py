@@ -222,7 +222,7 @@ def _prepare(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
 
 def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]:
     if ready:
-        net.check_batch(photo[None])
+        net.refuse_unready(photo[None])
         picture, inputs = net.show(photo), photo
     else:
         picture, inputs = net.prepare(photo)

@@ -51,10 +51,12 @@ def normalize(maps: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (scaled maps [B, H, W] in [0, 1], flat [B] bool).
     """
-    _, exponent = torch.frexp(maps.abs().amax(dim=(1, 2), keepdim=True))
-    maps = torch.ldexp(maps, -exponent.clamp(min=-100))  # exact, and no difference overflows
     low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    largest = torch.maximum(high.abs(), low.abs())
+    _, exponent = torch.frexp(largest)
+    scale = torch.ldexp(torch.ones_like(largest), -exponent.clamp(min=-100))  # exact, and no difference overflows
+    low, high, largest = low * scale, high * scale, largest * scale
     span = high - low
-    flat = span <= 16 * torch.finfo(maps.dtype).eps * torch.maximum(high.abs(), low.abs())
-    scaled = torch.where(flat, torch.zeros_like(maps), (maps - low) / torch.where(flat, torch.ones_like(span), span))
-    return scaled, flat.flatten()
+    flat = span <= 16 * torch.finfo(maps.dtype).eps * largest
+    scaled = (maps * scale).sub_(low).div_(span.masked_fill(flat, 1.0))
+    return scaled.masked_fill_(flat, 0), flat.flatten()
