@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from camlib.fusing import fuse
+from camlib.fusing import FusedConv, fuse
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest deviation of logits, relative to the largest logit, that still counts as the same network."""
@@ -34,6 +34,7 @@ class FastCopy:
         fused: convolutions that run through :class:`camlib.fusing.FusedConv`.
         memory_format: format in which it wants its inputs.
         widest: bytes of the largest tensor that one picture makes on its way.
+        own: bytes of weights that it does not share with the caller's module.
         error: largest deviation of its logits from the original's, relative to the largest logit.
     """
 
@@ -43,6 +44,7 @@ class FastCopy:
     fused: int
     memory_format: torch.memory_format
     widest: int
+    own: int
     error: float
 
 
@@ -101,7 +103,7 @@ def fast_copy(
             continue  # a copy is never a must: the next one is plainer, the last is the module itself
         if made.error <= tolerance(dtype):
             return made
-    return _measured(module, inputs, expected, (0, 0, 0), torch.contiguous_format)
+    return _measured(module, inputs, expected, (0, 0, 0), 0, torch.contiguous_format)
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -131,8 +133,9 @@ def _attempt(
     if dtype != inputs.dtype:
         _convert(twin, dtype)
     ready = inputs.to(dtype).contiguous(memory_format=memory_format)
-    fused = fuse(twin, ready, keep, [*module.parameters()]) if fusing else 0
-    return _measured(twin, ready, expected, (norms, folded, fused), memory_format)
+    shared = [*module.parameters(), *module.buffers()]
+    fused = fuse(twin, ready, keep, shared) if fusing else 0
+    return _measured(twin, ready, expected, (norms, folded, fused), _own_bytes(twin, shared), memory_format)
 
 
 def _measured(
@@ -140,11 +143,18 @@ def _measured(
     inputs: Tensor,
     expected: Tensor,
     counts: tuple[int, int, int],
+    own: int,
     memory_format: torch.memory_format,
 ) -> FastCopy:
     with torch.no_grad(), WidestTensor() as widest:
         logits = twin(inputs.contiguous(memory_format=memory_format))
-    return FastCopy(twin, *counts, memory_format, widest.bytes, relative_error(logits, expected))
+    return FastCopy(twin, *counts, memory_format, widest.bytes, own, relative_error(logits, expected))
+
+
+def _own_bytes(twin: nn.Module, shared: Collection[Tensor]) -> int:
+    known = {id(tensor) for tensor in shared}
+    tensors = sum(p.nbytes for p in [*twin.parameters(), *twin.buffers()] if id(p) not in known)
+    return tensors + sum(child.own_bytes for child in twin.modules() if isinstance(child, FusedConv))
 
 
 def relative_error(logits: Tensor, expected: Tensor) -> float:

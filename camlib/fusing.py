@@ -14,6 +14,7 @@ import torch
 from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 
 _POST_OPS: dict[type[nn.Module], tuple[str, tuple[float, ...]]] = {
     nn.ReLU: ("relu", ()),
@@ -61,6 +62,14 @@ def _available(inputs: Tensor) -> bool:
     return usable and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
+if hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+
+    @register_flop_formula(torch.ops.mkldnn._convolution_pointwise)
+    def _flops(inputs: torch.Size, weight: torch.Size, *_: object, out_shape: torch.Size, **__: object) -> int:
+        """Multiplications and additions, for PyTorch's FlopCounterMode: those of the convolution."""
+        return conv_flop_count(inputs, weight, out_shape)
+
+
 class FusedConv(nn.Module):
     """A convolution and the activation behind it in one call of oneDNN.
 
@@ -85,6 +94,11 @@ class FusedConv(nn.Module):
         self._bias = conv.bias
         self._dense: Tensor | None = None if own else conv.weight
         self._weight = self._in_own_layout(conv.weight, size) if own else conv.weight
+
+    @property
+    def own_bytes(self) -> int:
+        """Bytes of weights that are kept in oneDNN's layout, besides what ``parameters()`` lists."""
+        return self._weight.nbytes if self._weight.is_mkldnn else 0
 
     def _in_own_layout(self, weight: Tensor, size: torch.Size) -> Tensor:
         if self._same:

@@ -300,15 +300,19 @@ def test_summary_is_the_median_with_the_range_of_ratios():
 
 
 def test_combination_takes_the_fastest_peer_for_each_method_five_times():
-    rows = [frame("seven-methods", value=2.0, passes=16)]
+    rows = [frame("seven-methods", value=2.0, passes=16), frame("six-methods", value=1.0, passes=8)]
     rows += [frame(m, library=name, value=v) for m in bench.GRADIENT for name, v in (("a", 1.0), ("b", 0.5))]
     rows += [frame("ablation-cam", library="a", value=10.0), frame("score-cam", library="b", value=7.0)]
     rows += [frame("score-cam", library="limit", value=0.1), frame("score-cam", library="b", unit="r", value=0.2)]
-    (line,) = bench.combination(pd.DataFrame(rows), "toy").to_dict("records")
+    (alike,) = bench.combination(pd.DataFrame(rows), "toy", "six-methods").to_dict("records")
+    assert (alike["ratio"], alike["passes"]) == (pytest.approx(95), 40)
+    (line,) = bench.combination(pd.DataFrame(rows), "toy", "seven-methods").to_dict("records")
     assert line["value"] == pytest.approx(5 * (4 * 0.5 + 10 + 7))
     assert line["ratio"] == pytest.approx(95 / 2)
     assert (line["passes"], line["timed"], line["library"]) == (80, 0, bench.COMPOSED)
-    assert bench.combination(pd.DataFrame(rows[:-4]), "toy").empty  # no ablation and no score: nothing to compose
+    assert bench.combination(
+        pd.DataFrame(rows[:-4]), "toy", "six-methods"
+    ).empty  # no ablation and no score: nothing to compose
 
 
 def test_files_are_written_whole_and_other_cases_of_the_same_machine_stay(tmp_path):

@@ -13,6 +13,7 @@ import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import camlib
 from camlib import METHODS, Masking, Trace, folding, scoring
@@ -531,6 +532,21 @@ def test_convolutions_of_known_networks_are_fused(name, fused):
     assert made.fused == fused
     assert made.error <= 1e-5
     helpers.assert_same(before, helpers.state(module))
+
+
+def test_operations_of_fused_convolutions_are_counted():
+    """3·6·9 + 6·2·9 + 6·5 multiplications at each of 256 positions of half the side; two operations each."""
+    made, pictures, _ = copy_of(helpers.seeded(lambda: Rectified(nn.ReLU), dtype=torch.float32))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        made.module(pictures[:1])
+    assert counter.get_total_flops() == 2 * (256 * (3 * 6 * 9 + 6 * 2 * 9 + 6 * 5) + 5 * 4)
+
+
+def test_bytes_of_the_copys_own_weights_are_those_of_what_was_folded():
+    module = helpers.seeded(lambda: Rectified(nn.ReLU), dtype=torch.float32)
+    own = 4 * (3 * 6 * 9 + 6 + 6 * 2 * 9 + 6)
+    assert copy_of(module)[0].own == copy_of(module, fused=False)[0].own == own
+    assert folding.fast_copy(*full("vgg16")).own == 0
 
 
 def test_other_types_are_not_fused():
