@@ -45,16 +45,23 @@ def fuse(twin: nn.Module, inputs: Tensor, keep: Collection[str], shared: Collect
         twin(inputs)
     owned = {id(tensor) for tensor in shared}
     replaced = 0
-    for name, (conv, size) in follower.convolutions().items():
-        activation = follower.activation_of.get(name)
-        own = id(conv.weight) not in owned
-        if activation is None and not own:
-            continue
-        twin.set_submodule(name, FusedConv(conv, activation and follower.modules[activation], size, own))
-        if activation is not None and not isinstance(twin.get_submodule(activation), Activation):
-            twin.set_submodule(activation, Activation(follower.modules[activation]))
-        replaced += 1
+    for name, size in follower.ran_once().items():
+        replaced += _replace(twin, name, follower.activation_of.get(name), size, owned)
     return replaced
+
+
+def _replace(twin: nn.Module, name: str, activation: str | None, size: torch.Size, owned: Collection[int]) -> bool:
+    """Put a :class:`FusedConv` in place of one convolution if it gains by it; its old weights are let go at once."""
+    conv = twin.get_submodule(name)
+    own = id(conv.weight) not in owned
+    if activation is None and not own:
+        return False
+    applied = None if activation is None else twin.get_submodule(activation)
+    if applied is not None and not isinstance(applied, Activation):
+        applied = Activation(applied)
+        twin.set_submodule(activation, applied)
+    twin.set_submodule(name, FusedConv(conv, applied and applied.activation, size, own))
+    return True
 
 
 def _available(inputs: Tensor) -> bool:
@@ -142,14 +149,14 @@ class _Follower(ExitStack):
 
     def __init__(self, twin: nn.Module, keep: Collection[str]) -> None:
         super().__init__()
-        self.modules = dict(twin.named_modules())
+        self.twin = twin
         self.keep = keep
         self.activation_of: dict[str, str] = {}  # convolution -> activation
         self._sizes: dict[str, list[torch.Size]] = {}
         self._last: tuple[str, Tensor, int] | None = None  # convolution, its output, its count of changes in place
 
     def __enter__(self) -> _Follower:
-        for name, child in self.modules.items():
+        for name, child in self.twin.named_modules():
             if _known(child) and name not in self.keep:
                 self.callback(child.register_forward_hook(self._after_conv(name)).remove)
             elif type(child) in _POST_OPS:
@@ -158,10 +165,9 @@ class _Follower(ExitStack):
                 self.callback(child.register_forward_hook(self._after_kept).remove)
         return self
 
-    def convolutions(self) -> dict[str, tuple[nn.Conv2d, torch.Size]]:
-        """Every convolution that ran exactly once, with the shape of its input."""
-        once = {name: sizes[0] for name, sizes in self._sizes.items() if len(sizes) == 1}
-        return {name: (self.modules[name], size) for name, size in once.items()}
+    def ran_once(self) -> dict[str, torch.Size]:
+        """Names of the convolutions that ran exactly once, with the shape of their input."""
+        return {name: sizes[0] for name, sizes in self._sizes.items() if len(sizes) == 1}
 
     def _after_conv(self, name: str):
         def hook(_conv: nn.Module, args: tuple, output: Tensor) -> None:
