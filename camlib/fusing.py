@@ -93,8 +93,8 @@ class FusedConv(nn.Module):
         super().__init__()
         self._same = isinstance(conv, Conv2dSame)
         self._kernel = conv.kernel_size
-        padding = (0, 0) if self._same else conv.padding
-        self._where = (list(padding), list(conv.stride), list(conv.dilation), conv.groups)
+        self._padding = [0, 0] if self._same else list(conv.padding)
+        self._where = (list(conv.stride), list(conv.dilation), conv.groups)
         self._activation = activation
         self._attribute, numbers = _POST_OPS[type(activation)] if activation is not None else ("none", ())
         self._numbers = list(numbers)
@@ -108,26 +108,47 @@ class FusedConv(nn.Module):
         return self._weight.nbytes if self._weight.is_mkldnn else 0
 
     def _in_own_layout(self, weight: Tensor, size: torch.Size) -> Tensor:
-        if self._same:
-            size = pad_same(torch.empty(size, device="meta"), self._kernel, *self._where[1:3]).shape
-        return torch._C._nn.mkldnn_reorder_conv2d_weight(weight.detach().to_mkldnn(), *self._where, list(size))
+        size = self._padded(torch.empty(size, device="meta")).shape
+        return torch._C._nn.mkldnn_reorder_conv2d_weight(
+            weight.detach().to_mkldnn(), self._padding, *self._where, list(size)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._same:
-            x = pad_same(x, self._kernel, *self._where[1:3])
         if torch.is_grad_enabled():
             return self._differentiable(x)
-        made = torch.ops.mkldnn._convolution_pointwise(
-            x, self._weight, self._bias, *self._where, self._attribute, self._numbers, ""
-        )
+        made = self._shifted(x) if self._same and self._may_shift(x) else self._run(self._padded(x), self._padding)
         made.activated = self._activation is not None
         return made
+
+    def _run(self, x: Tensor, padding: list[int]) -> Tensor:
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self._weight, self._bias, padding, *self._where, self._attribute, self._numbers, ""
+        )
+
+    def _padded(self, x: Tensor) -> Tensor:
+        return pad_same(x, self._kernel, *self._where[:2]) if self._same else x
+
+    def _may_shift(self, x: Tensor) -> bool:
+        """Whether the larger side of an uneven padding is behind in both directions, and the output is the smaller."""
+        stride, dilation, _ = self._where
+        uneven = all(
+            step == 2 and spread == 1 and kernel % 2 == 1 and side % 2 == 0
+            for side, kernel, step, spread in zip(x.shape[-2:], self._kernel, stride, dilation, strict=True)
+        )
+        return uneven and len(self._bias) < 4 * x.shape[1]
+
+    def _shifted(self, x: Tensor) -> Tensor:
+        """Padding of (p, p + 1) without a padded copy: p + 2 on both sides, and the first output left out."""
+        made = self._run(x, [(kernel - 3) // 2 + 2 for kernel in self._kernel])
+        height, width = (side // 2 for side in x.shape[-2:])
+        cut = made[..., 1 : 1 + height, 1 : 1 + width]
+        return cut.contiguous(memory_format=torch.channels_last)
 
     def _differentiable(self, x: Tensor) -> Tensor:
         if self._dense is None:
             self._dense = self._weight.to_dense()
-        padding, stride, dilation, groups = self._where
-        return functional.conv2d(x, self._dense, self._bias, stride, padding, dilation, groups)
+        stride, dilation, groups = self._where
+        return functional.conv2d(self._padded(x), self._dense, self._bias, stride, self._padding, dilation, groups)
 
 
 class Activation(nn.Module):

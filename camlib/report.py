@@ -323,7 +323,8 @@ def _table_files(frame: pd.DataFrame, item_id: str) -> dict[str, bytes]:
 def _print(figure: Figure, kind: str, metadata: dict[str, Any], dpi: int = 150) -> bytes:
     """The figure in one format, without anything that changes from run to run."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata)
+    quick = {"pil_kwargs": {"compress_level": 1}} if kind == "png" else {}  # camlib.png compresses it anew
+    figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata, **quick)
     return buffer.getvalue()
 
 

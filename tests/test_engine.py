@@ -12,11 +12,12 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import camlib
-from camlib import METHODS, Masking, Trace, folding, scoring
+from camlib import METHODS, Masking, Trace, folding, fusing, scoring
 
 ROWS: dict[str, int] = {}
 """Rows that went through the body and through the tail of a ``Counted`` network, also in copies of it."""
@@ -532,6 +533,29 @@ def test_convolutions_of_known_networks_are_fused(name, fused):
     assert made.fused == fused
     assert made.error <= 1e-5
     helpers.assert_same(before, helpers.state(module))
+
+
+@given(
+    side=st.integers(6, 15), other=st.integers(6, 15), kernel=st.sampled_from([2, 3, 5]), stride=st.integers(1, 3),
+    dilation=st.integers(1, 2), wide=st.booleans(), activation=st.sampled_from([None, nn.ReLU(), nn.ReLU6()]),
+)  # fmt: skip
+def test_padding_that_depends_on_the_size_is_the_same_in_a_fused_convolution(
+    side, other, kernel, stride, dilation, wide, activation
+):
+    """timm's Conv2dSame pads as TensorFlow does: unevenly where the sum is odd, the larger part behind."""
+    torch.manual_seed(0)
+    conv = Conv2dSame(4, 20 if wide else 4, kernel, stride, dilation=dilation, groups=1 if wide else 4).requires_grad_(
+        False
+    )
+    x = torch.randn(2, 4, side, other).contiguous(memory_format=torch.channels_last)
+    expected = conv(x) if activation is None else activation(conv(x))
+    for own in (True, False):
+        fused = fusing.FusedConv(conv, activation, x.shape, own)
+        with torch.inference_mode():
+            found = fused(x)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+        assert found.activated is (activation is not None)
 
 
 def test_operations_of_fused_convolutions_are_counted():
