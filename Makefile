@@ -14,7 +14,8 @@ VENV := .venv/bin/python
 STAMP := .venv/.installed
 SOURCES := $(wildcard camlib/*.py camlib/*/*.py camlib/*.csv) data/manifest.json $(wildcard data/trained/*)
 # The longest first: one that is begun last would keep one core alone.
-LONG := 09_faithfulness 11_sanity 07_sa_cam 10_localization 08_union_cam 06_score_cam 12_robustness
+LONG := 09_faithfulness 11_sanity 07_sa_cam 08_union_cam 10_localization 06_score_cam 12_robustness \
+        13_trained_networks 05_gradient_methods 04_sca_cam 15_lfi_cam
 FOUND := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb)))
 NAMES := $(foreach name,$(LONG),$(filter $(name),$(FOUND))) $(filter-out $(LONG),$(FOUND))
 
