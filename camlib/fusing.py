@@ -132,10 +132,10 @@ class FusedConv(nn.Module):
         """Whether the larger side of an uneven padding is behind in both directions, and the output is the smaller."""
         stride, dilation, _ = self._where
         uneven = all(
-            step == 2 and spread == 1 and kernel % 2 == 1 and side % 2 == 0
+            step == 2 and spread == 1 and kernel % 2 == 1 and kernel > 1 and side % 2 == 0
             for side, kernel, step, spread in zip(x.shape[-2:], self._kernel, stride, dilation, strict=True)
         )
-        return uneven and len(self._bias) < 4 * x.shape[1]
+        return uneven and self._weight.shape[0] < 4 * x.shape[1]
 
     def _shifted(self, x: Tensor) -> Tensor:
         """Padding of (p, p + 1) without a padded copy: p + 2 on both sides, and the first output left out."""

@@ -52,7 +52,7 @@ class _Survey:
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Every submodule in eval mode inside the block and exactly as it was behind it, also after an exception."""
-    flags = [(child, child.training) for child in _all_modules(module)]
+    flags = [(child, child.training) for child in module.modules()]
     try:
         for child, training in flags:
             if training:  # nn.Module's __setattr__ is slow: write only what differs
@@ -62,18 +62,6 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         for child, training in flags:
             if child.training is not training:
                 child.training = training
-
-
-def _all_modules(module: nn.Module) -> list[nn.Module]:
-    """The module and everything inside it once; three times faster than ``modules()``, which makes names as well."""
-    found: dict[int, nn.Module] = {}
-    waiting = [module]
-    while waiting:
-        child = waiting.pop()
-        if id(child) not in found:
-            found[id(child)] = child
-            waiting += [inner for inner in child._modules.values() if inner is not None]
-    return list(found.values())
 
 
 def _with_gradients(module: nn.Module) -> nn.Module:

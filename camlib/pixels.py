@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import camlib.perturbation  # noqa: F401  (registered first: METHODS keeps one order, whatever is imported first)
 from camlib import framework
 from camlib.folding import shared_copy
 from camlib.layers import RECTIFIERS

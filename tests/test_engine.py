@@ -536,17 +536,17 @@ def test_convolutions_of_known_networks_are_fused(name, fused):
 
 
 @given(
-    side=st.integers(6, 15), other=st.integers(6, 15), kernel=st.sampled_from([2, 3, 5]), stride=st.integers(1, 3),
-    dilation=st.integers(1, 2), wide=st.booleans(), activation=st.sampled_from([None, nn.ReLU(), nn.ReLU6()]),
+    side=st.integers(6, 15), other=st.integers(6, 15), kernel=st.sampled_from([1, 2, 3, 5]), stride=st.integers(1, 3),
+    dilation=st.integers(1, 2), wide=st.booleans(), bias=st.booleans(),
+    activation=st.sampled_from([None, nn.ReLU(), nn.ReLU6()]),
 )  # fmt: skip
 def test_padding_that_depends_on_the_size_is_the_same_in_a_fused_convolution(
-    side, other, kernel, stride, dilation, wide, activation
+    side, other, kernel, stride, dilation, wide, bias, activation
 ):
     """timm's Conv2dSame pads as TensorFlow does: unevenly where the sum is odd, the larger part behind."""
     torch.manual_seed(0)
-    conv = Conv2dSame(4, 20 if wide else 4, kernel, stride, dilation=dilation, groups=1 if wide else 4).requires_grad_(
-        False
-    )
+    width, groups = (20, 1) if wide else (4, 4)
+    conv = Conv2dSame(4, width, kernel, stride, dilation=dilation, groups=groups, bias=bias).requires_grad_(False)
     x = torch.randn(2, 4, side, other).contiguous(memory_format=torch.channels_last)
     expected = conv(x) if activation is None else activation(conv(x))
     for own in (True, False):
