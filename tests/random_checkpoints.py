@@ -1,16 +1,16 @@
 """Seeded random weights under the names of torchvision's checkpoints, to try the papers' setting without a download.
 
-    python tests/random_checkpoints.py TORCH_HOME resnet18 vgg16 ... [--fit 224]
+    python tests/random_checkpoints.py TORCH_HOME resnet18 vgg16 ... [--fit 224 128]
 
 camlib marks everything that is made with them as not comparable, because their SHA-256 is not the one in their names.
-``--fit`` solves the last linear layer for the labels of the photographs at that input size: the notebooks then find
-photographs that are classified right, and run to their end.
+``--fit`` solves the last linear layer for the labels of the photographs at these input sizes: the notebooks then find
+photographs that are classified right, and run to their end (07 plays its grid game at 128 pixels).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from camlib.zoo import published_weights
 _LOGIT = 12.0  # of the right class; the others get 0, so that its probability is 0.99
 
 
-def write(home: str | Path, networks: Iterable[str], seed: int = 0, fit: int | None = None) -> dict[str, Path]:
+def write(home: str | Path, networks: Iterable[str], seed: int = 0, fit: Sequence[int] = ()) -> dict[str, Path]:
     """One file for each network in ``home``/hub/checkpoints, where torch.hub looks for it; network -> file."""
     folder = Path(home, "hub", "checkpoints")
     folder.mkdir(parents=True, exist_ok=True)
@@ -30,25 +30,22 @@ def write(home: str | Path, networks: Iterable[str], seed: int = 0, fit: int | N
     for name in networks:
         files[name] = folder / published_weights(name).url.rpartition("/")[2]
         network = load_network(name, None, seed=seed)
-        if fit is not None:
-            _fit_head(network.with_input_size(fit))
+        if fit:
+            _fit_head([network.with_input_size(size) for size in fit])
         torch.save(network.module.state_dict(), files[name])
     return files
 
 
-def _fit_head(network: Network) -> None:
-    """The last linear layer by least squares: 20 photographs are fewer than its inputs, so that all become right."""
-    heads = [module for module in network.module.modules() if isinstance(module, nn.Linear)]
+def _fit_head(networks: Sequence[Network]) -> None:  # views of one network at several input sizes
+    """The last linear layer by least squares: the pictures are fewer than its inputs, so that all become right."""
+    heads = [module for module in networks[0].module.modules() if isinstance(module, nn.Linear)]
     if not heads:
         return
-    seen: list[torch.Tensor] = []
-    hook = heads[-1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
-    for name in list_photos("imagenet"):
-        network.logits(network.prepare(load_photo(name))[1][None])
-    hook.remove()
-    inputs = torch.cat(seen[-len(list_photos("imagenet")) :]).double()
+    photos = list_photos("imagenet")
+    inputs = torch.cat([_head_input(network, heads[-1], name) for network in networks for name in photos]).double()
+    labels = [photo_info(name).label for _ in networks for name in photos]
     logits = torch.zeros(len(inputs), heads[-1].out_features, dtype=torch.float64)
-    logits[range(len(inputs)), [photo_info(name).label for name in list_photos("imagenet")]] = _LOGIT
+    logits[range(len(inputs)), labels] = _LOGIT
     centered = inputs - inputs.mean(dim=0)
     weight = torch.linalg.pinv(centered) @ (logits - logits.mean(dim=0))
     with torch.no_grad():
@@ -56,11 +53,18 @@ def _fit_head(network: Network) -> None:
         heads[-1].bias.copy_(logits.mean(dim=0) - inputs.mean(dim=0) @ weight)
 
 
+def _head_input(network: Network, head: nn.Linear, photo: str) -> torch.Tensor:
+    seen: list[torch.Tensor] = []
+    with head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach())):
+        network.logits(network.prepare(load_photo(photo))[1][None])
+    return seen[-1]
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("home", metavar="TORCH_HOME")
     parser.add_argument("networks", nargs="+")
-    parser.add_argument("--fit", type=int, metavar="PIXELS")
+    parser.add_argument("--fit", type=int, nargs="+", default=(), metavar="PIXELS")
     options = parser.parse_args()
     for network, file in write(options.home, options.networks, fit=options.fit).items():
         print(f"{network}: {file.name}, random weights")

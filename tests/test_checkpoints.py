@@ -1,6 +1,7 @@
 """Weight files are what their names promise, or what is made with them says so."""
 
 import hashlib
+import itertools
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -129,10 +130,10 @@ def test_weights_may_be_given_by_name(home):
 
 def test_a_fitted_head_is_right_on_the_photographs(home):
     """What the trial of the papers' setting relies on: photographs that a network of random features calls right."""
-    random_checkpoints.write(home, ["resnet18"], fit=64)
-    net = load_network("resnet18").with_input_size(64)
-    for name in ("goose", "bald-eagle", "strawberry"):
-        ((index, _, probability),) = net.predict(load_photo(name), top=1)
+    random_checkpoints.write(home, ["resnet18"], fit=(64, 96))
+    net = load_network("resnet18")
+    for size, name in itertools.product((64, 96), ("goose", "bald-eagle", "strawberry")):
+        ((index, _, probability),) = net.with_input_size(size).predict(load_photo(name), top=1)
         assert index == photo_info(name).label
         assert probability > 0.9
     assert net.verified is False
