@@ -73,7 +73,7 @@ class Preprocess:
     def normalize(self, picture: Tensor) -> Tensor:
         """``(x - mean) / std`` per color channel; [..., C, H, W] in [0, 1] -> same shape."""
         mean, std = self._affine(picture)
-        return (picture - mean) / std
+        return (picture - mean).div_(std)
 
     def denormalize(self, inputs: Tensor) -> Tensor:
         """The inverse of :meth:`normalize`, clipped to [0, 1]."""

@@ -188,6 +188,7 @@ def make_scenes(
     objects: tuple[int, int] = (1, MOST_OBJECTS),
     occlusion: float = 0.5,
     repeat: float = 0.25,
+    chosen: Callable[[Scenes], Tensor] | None = None,
 ) -> Scenes:
     """The scenes with these numbers.
 
@@ -200,6 +201,8 @@ def make_scenes(
         occlusion: probability that an object is put in front of the one before it, if there is room. It then covers a
             part of it, never all; objects that do not overlap keep disjoint circles. 0: nothing is ever covered.
         repeat: probability that an object after the first takes the first one's shape (several objects of one class).
+        chosen: which of them are wanted, bool [N], told from scenes whose pixels are zeros still: only these are drawn
+            and returned. None: all.
 
     Raises:
         ValueError: no scene is asked for, a negative index, a number out of its range.
@@ -216,11 +219,23 @@ def make_scenes(
     for start in range(0, len(numbers), _CHUNK):
         chunk = numbers[start : start + _CHUNK]
         scene, each = _draws(chunk, seed)
-        layout = _layout(scene, each, size, objects, occlusion, repeat)
+        layout = _layout(scene, each, size, objects, occlusion, repeat) | {"indices": chunk}
+        if chosen is not None:
+            kept = chosen(_undrawn(layout, size)).numpy()
+            scene, each, layout = scene[kept], each[kept], {name: values[kept] for name, values in layout.items()}
         images, instances = _render(layout, scene, each, size)
-        parts.append({**layout, "images": images, "instances": instances, "indices": chunk})
+        parts.append(layout | {"images": images, "instances": instances})
     joined = {field.name: np.concatenate([part[field.name] for part in parts]) for field in fields(Scenes)}
     return Scenes(**{name: torch.from_numpy(values) for name, values in joined.items()})
+
+
+def _undrawn(layout: dict[str, np.ndarray], size: int) -> Scenes:
+    """What is where, without pixels: zeros that take no memory stand for them."""
+    blank = torch.zeros((), dtype=torch.uint8)
+    pixels = {"images": blank.expand(len(layout["indices"]), 3, size, size)}
+    pixels["instances"] = pixels["images"][:, 0]
+    known = {field.name: torch.from_numpy(layout[field.name]) for field in fields(Scenes) if field.name in layout}
+    return Scenes(**known, **pixels)
 
 
 def _check(right: bool, message: str) -> None:
@@ -361,7 +376,7 @@ def _render(
     slot, owner = np.nonzero(layout["shapes"].T >= 0)  # all first objects, then all second ones: later ones in front
     cx, cy = layout["centers"][owner, slot].T
     radii, drawn = layout["radii"][owner, slot], each[owner, layout["slots"][owner, slot]]
-    reach = int(radii.max()) + 2
+    reach = int(radii.max(initial=0)) + 2
     offsets = np.arange(-reach, reach + 1)
     xs, ys = (np.rint(c).astype(np.int64)[:, None] + offsets for c in (cx, cy))
     x, y = (((p - c[:, None]) / radii[:, None]).astype(np.float32) for p, c in ((xs, cx), (ys, cy)))

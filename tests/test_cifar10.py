@@ -61,7 +61,7 @@ def test_stated_accuracy_is_reached_on_the_test_set(name):
     found = cifar10.held_out_accuracy(camlib.load_network(name).module)
     # A few pictures in 10,000 may change sides with the rounding of another processor, or of another JPEG decoder.
     assert found == pytest.approx(record_of(name)["accuracy"], abs=2e-3)
-    assert found >= RECIPES[name].accuracy >= 0.85
+    assert found >= RECIPES[name].accuracy >= {"cifar10-lfi": 0.85, "cifar10-plain": 0.84}[name]
 
 
 # -- reading CIFAR-10
@@ -128,22 +128,23 @@ def test_wrong_places_splits_and_sizes_are_refused(tmp_path):
 # -- training
 
 
-@pytest.mark.parametrize("side", [32, 24])
+@pytest.mark.parametrize("side", [32, 24, 16])
 def test_crops_and_flips_are_windows_around_the_center(side):
     pictures = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
     padded = np.pad(pictures, ((0, 0), (4, 4), (4, 4), (0, 0)), mode="reflect")
     rows, first = np.array([2, 0, 1, 1, 0, 2]), (32 - side) // 2
-    found = cifar10.augmented(padded, rows, side, np.random.default_rng(1))
-    for picture, row in zip(found, rows, strict=True):
+    mirrored = np.array([True, False, True, False, False, True])
+    found = cifar10.augmented(padded, rows, mirrored, side, np.random.default_rng(1))
+    for picture, row, mirror in zip(found, rows, mirrored, strict=True):
         starts = range(first, first + 9)
         windows = [padded[row, t : t + side, s : s + side] for t in starts for s in starts]
-        assert sum(np.array_equal(picture, w) or np.array_equal(picture, w[:, ::-1]) for w in windows) == 1
+        assert sum(np.array_equal(picture, w[:, ::-1] if mirror else w) for w in windows) == 1
 
 
 def test_small_crops_never_reach_the_padding():
     padded = np.full((1, 40, 40, 3), 255, np.uint8)
     padded[:, 4:36, 4:36] = 0
-    crops = cifar10.augmented(padded, np.zeros(200, int), 24, np.random.default_rng(0))
+    crops = cifar10.augmented(padded, np.zeros(200, int), np.zeros(200, bool), 24, np.random.default_rng(0))
     assert crops.max() == 0
 
 
@@ -153,6 +154,20 @@ def test_stages_change_the_side_of_the_crops_and_end():
     assert [draw(step)[0].shape[-1] for step in range(4)] == [24, 24, 32, 32]
     with pytest.raises(IndexError):
         draw(4)
+
+
+def test_every_second_epoch_shows_a_picture_the_other_way_round():
+    """Pictures that are bright on the left; of 64 about half begin mirrored, and shifts do not hide the side."""
+    pictures = np.zeros((64, 32, 32, 3), np.uint8)
+    pictures[:, :, :16] = 255
+    draw = cifar10.batches(cifar10.Split(pictures, np.arange(64)), 16, seed=0, stages=((3, 16),))
+    bright = np.zeros((3, 64), bool)
+    for epoch, place in np.ndindex(3, 4):
+        crops, labels = draw(4 * epoch + place)
+        bright[epoch, labels] = (crops[..., 0] > crops[..., -1]).all(dim=(1, 2)).numpy()
+    assert np.array_equal(bright[0], ~bright[1])
+    assert np.array_equal(bright[0], bright[2])
+    assert 20 < bright[0].sum() < 44
 
 
 def test_every_epoch_draws_each_picture_once_in_another_order():

@@ -1,5 +1,6 @@
 """Generated scenes: masks, boxes and sentences against geometry worked out another way; same seed, same bytes."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -265,3 +266,21 @@ def test_two_thousand_scenes_a_second(record_property):
     rate = 2000 / (time.process_time() - start)
     record_property("count", f"{rate:.0f} scenes a second on one core")
     assert rate > 1000
+
+
+@pytest.mark.parametrize("threshold", [0, 3, 99])
+def test_chosen_scenes_are_those_that_a_selection_of_all_would_keep(threshold):
+    def chosen(scenes):
+        assert scenes.images.shape == (len(scenes), 3, 48, 48)
+        assert not scenes.images.any()
+        assert not scenes.instances.any()
+        return scenes.counts > threshold
+
+    everything = make_scenes(300, 5, size=48)
+    found = make_scenes(300, 5, size=48, chosen=chosen)
+    wanted = everything.select(everything.counts > threshold)
+    assert len(found) == len(wanted)
+    for field in dataclasses.fields(found):
+        assert torch.equal(getattr(found, field.name).nan_to_num(-1), getattr(wanted, field.name).nan_to_num(-1)), (
+            field.name
+        )

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -262,6 +263,17 @@ def test_accuracy_counts_and_leaves_the_mode():
     inputs = torch.eye(4)[:, :, None, None]
     assert accuracy(module, inputs, torch.tensor([0, 1, 2, 0]), batch_size=3) == 0.75
     assert module.training
+
+
+def test_networks_that_fail_in_processes_are_counted_and_say_why(tmp_path):
+    """As a command: what a process is to run must be found in it, too."""
+    nowhere = str(tmp_path / "nowhere")
+    options = ["cifar10-plain", "cifar10-lfi", "--jobs", "2", "--data", nowhere]
+    command = [sys.executable, "-m", "camlib.training", *options]
+    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    for name in ("cifar10-plain", "cifar10-lfi"):
+        assert f"{name}: No CIFAR-10 at {nowhere}" in done.stderr
 
 
 def test_make_trains_through_the_command_line():

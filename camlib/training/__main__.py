@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 
-from camlib.training import RECIPES, cifar10, find_recipe, train
+from camlib.training import RECIPES, cifar10, find_recipe
+from camlib.training.recipes import train_aloud
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _train_in_processes(names, options.seed, options.jobs)
         else:
             for name in names:
-                record = train(name, options.seed, say=lambda line, name=name: print(f"{name}: {line}", flush=True))
-                print(f"{name}: accuracy {record['accuracy']:.4f}, {record['bytes']} bytes", flush=True)
+                train_aloud(name, options.seed)
     except (ValueError, RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -63,18 +63,23 @@ def _ordered(names: Sequence[str]) -> list[str]:
 
 
 def _train_in_processes(names: Sequence[str], seed: int, jobs: int) -> int:
-    """One process a network, ``jobs`` at a time; the number of networks that failed."""
+    """``jobs`` processes train one network after another; the number of networks that failed."""
     running: dict[str, Future[int]] = {}
 
     def one(name: str) -> int:
         if any(running[earlier].result() for earlier in RECIPES[name].after if earlier in running):
             print(f"{name}: not trained, because a network that it starts from failed", file=sys.stderr)
             return 1
-        command = [sys.executable, "-m", "camlib.training", name, "--seed", str(seed)]
-        return int(subprocess.run(command, check=False).returncode != 0)
+        try:
+            workers.submit(train_aloud, name, seed).result()
+        except (ValueError, RuntimeError, OSError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return 1
+        return 0
 
-    # Networks that others start from come first, so no job waits for a later one.
-    with ThreadPoolExecutor(jobs) as pool:
+    # A process that stays spares the next network the seconds in which Python loads PyTorch. Networks that others
+    # start from come first, so no thread waits for a later one.
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as workers, ThreadPoolExecutor(jobs) as pool:
         for name in names:
             running[name] = pool.submit(one, name)
         return sum(future.result() for future in running.values())

@@ -27,8 +27,7 @@ def caption_scenes(indices: int | range, seed: int, objects: tuple[int, int] = (
 
     Objects do not overlap, and the two of a scene differ in color and shape: see :func:`camlib.captions.unambiguous`.
     """
-    scenes = make_scenes(indices, seed, size=SIZE, objects=objects, occlusion=0, repeat=0)
-    return scenes.select(unambiguous(scenes))
+    return make_scenes(indices, seed, size=SIZE, objects=objects, occlusion=0, repeat=0, chosen=unambiguous)
 
 
 def caption_accuracy(module: nn.Module, seed: int) -> float:

@@ -181,6 +181,12 @@ def train(
     return record
 
 
+def train_aloud(name: str, seed: int = 0) -> None:
+    """:func:`train` into :data:`TRAINED`, its progress and its accuracy printed line by line."""
+    record = train(name, seed, say=lambda line: print(f"{name}: {line}", flush=True))
+    print(f"{name}: accuracy {record['accuracy']:.4f}, {record['bytes']} bytes", flush=True)
+
+
 def _file_name(name: str, tag: str) -> str:
     return f"{name}.safetensors" if tag == "default" else f"{name}@{tag}.safetensors"
 

@@ -197,7 +197,7 @@ def _finetune(module: nn.Module, run: Run) -> Mapping[str, Any]:
     return {"steps": _STEPS, "scenes": _STEPS * _BATCH, "loss": round(loss, 4), "steps on colors": before}
 
 
-@recipe("scenes-finetuned", train=_finetune, target_layer="features", **_common)
+@recipe("scenes-finetuned", train=_finetune, target_layer="features", minutes=2, **_common)
 def scenes_finetuned() -> nn.Module:
     """The network with GAP, taught colors first and then finetuned to shapes; stages are kept."""
     return PooledNetwork("gap")
