@@ -2,11 +2,11 @@
 # Needs python3 (3.11 or newer) and make; everything else goes into .venv.
 
 PYTHON ?= python3
-# Threads of each notebook or test process: one, so that `make -j2` fills two cores and the bytes of figures do not
-# depend on -j. More are fine for a single notebook: make 04_sca_cam THREADS=2
+# Threads of each notebook or test process: one, so that JOBS=2 fills two cores and the bytes of figures do not depend
+# on JOBS. More are fine for a single notebook: make 04_sca_cam THREADS=2
 THREADS ?= 1
 HF_HUB_OFFLINE ?= 1
-# Networks that make train trains at the same time, each with THREADS threads.
+# Notebooks that make figures runs, and networks that make train trains, at the same time, each with THREADS threads.
 JOBS ?= 2
 
 SHELL := /bin/sh
@@ -50,7 +50,7 @@ BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536
 .PHONY: help figures notebooks test unit lint verify bench train lab env clean paper paper-run $(NAMES)
 
 help:
-	@echo "make figures     environment, all notebooks, all figures and tables, the gallery; faster with -j2"
+	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
 	@echo "make test        environment, unit tests, and every notebook compared with what it printed before"
 	@echo "make lab         JupyterLab on notebooks/"
 	@echo "make 04_sca_cam  one notebook (any name in notebooks/)"
@@ -65,7 +65,14 @@ help:
 	@echo "make clean       removes build/, variants of figures/ and caches; .venv stays (rm -r .venv)"
 	@echo "Parameters of the notebooks: make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true"
 
-figures: $(RUNS)/.gallery
+# Notebooks that are out of date, and how they run; those that run with one command import what they need once.
+STALE = $(shell MAKEFLAGS= $(MAKE) --silent $(MAKEOVERRIDES) LIST=true $(DONE))
+RUN = $(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run \
+      --output $(RUNS) --jobs $(JOBS) $(PARAMETERS) $(LENIENT)
+
+figures: $(STAMP)
+	@stale="$(STALE)"; [ -z "$$stale" ] || $(RUN) $$stale
+	@$(MAKE) --no-print-directory $(RUNS)/.gallery
 	@echo "figures and tables: $(FIGURES)/README.md, notebooks as they ran: $(RUNS)/"
 
 $(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
@@ -76,21 +83,21 @@ $(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
 $(NAMES): %: $(RUNS)/%.ipynb
 
 $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
-	@$(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run $< --output $(@D) $(PARAMETERS) $(LENIENT)
+	@$(if $(LIST),echo $<,$(RUN) $<)
 
 $(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
 
 notebooks: figures
 	@$(VENV) -m camlib.notebook_runner publish $(RUNS)
 
-# What is missing leaves out what needs it: notebooks go on (-k), and the list at the end decides about the status.
+# What is missing leaves out what needs it: notebooks go on, and the list at the end decides about the status.
 paper: $(STAMP)
 	@$(MAKE) --no-print-directory PROFILE=paper paper-run
 
 paper-run:
 	@env HF_HUB_OFFLINE=$(DOWNLOADS_OFF) OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS) \
 	    $(VENV) -m camlib.paper prepare $(PAPER)
-	+@CAMLIB_OFFLINE=1 $(MAKE) -k --no-print-directory $(NAMES) || true
+	@stale="$(STALE)"; [ -z "$$stale" ] || CAMLIB_OFFLINE=1 $(RUN) $$stale || true
 	@CAMLIB_OFFLINE=1 $(HEADLESS) $(VENV) -m camlib.paper finish $(PAPER)
 
 # Figures of compared notebooks go to build/, so that a test never changes figures/.
@@ -122,6 +129,9 @@ lab: $(STAMP)
 
 env: $(STAMP)
 
+ifdef LIST
+$(STAMP): ;
+else
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "camlib needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
@@ -130,6 +140,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(VENV) -m pip install -q --disable-pip-version-check -r requirements.lock
 	$(VENV) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+endif
 
 clean:
 	rm -rf build figures-* .pytest_cache .ruff_cache .hypothesis *.egg-info

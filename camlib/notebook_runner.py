@@ -1,10 +1,12 @@
 """Run a notebook without a head and make what it leaves fit to be committed: same inputs, same bytes.
 
     python -m camlib.notebook_runner run 01_feature_maps [--output build/notebooks] [-p network resnet18 ...]
+    python -m camlib.notebook_runner run 01_feature_maps 02_unified_framework --jobs 2
     python -m camlib.notebook_runner clean notebooks/01_feature_maps.ipynb
     python -m camlib.notebook_runner publish build/notebooks
 
 ``run`` executes with papermill and cleans; with ``--lenient`` it leaves out cells that cannot run (camlib.lenient).
+Several notebooks share one import of what they need (camlib.kernels) and run ``--jobs`` at a time.
 ``publish`` copies runs without parameters over notebooks/.
 """
 
@@ -16,22 +18,19 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import connection, get_context
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
 import yaml
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import AsyncKernelManager
 from nbformat import NotebookNode
-from traitlets import default
 
-from camlib import paths
+from camlib import kernels, paths
 from camlib.lenient import remarks
 from camlib.png import compact
 
@@ -44,48 +43,19 @@ UNSTABLE_TEXT = re.compile(paths.MACHINE_PATH.pattern + r"|\b(?:site|dist)-packa
 HEADLESS = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
 
 
-class OwnKernelManager(AsyncKernelManager):
-    """Starts kernels with this very interpreter, whatever kernels the user has installed.
-
-    Each kernel talks through sockets in a private folder, so kernels started at the same time cannot meet.
-    """
-
-    @default("kernel_spec_manager")
-    def _no_installed_kernels(self) -> KernelSpecManager:
-        return KernelSpecManager(parent=self, kernel_dirs=[])
-
-    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        """The command with logging kept to what is fatal: papermill's shutdown would be logged as an error."""
-        return super().format_kernel_cmd([*(extra_arguments or []), "--IPKernelApp.log_level=CRITICAL"])
-
-    @default("transport")
-    def _sockets(self) -> str:
-        return "ipc"
-
-    @default("ip")
-    def _private_folder(self) -> str:
-        self.folder = tempfile.TemporaryDirectory(prefix="camlib-")
-        return f"{self.folder.name}/kernel"
-
-
-class LenientKernelManager(OwnKernelManager):
-    """Starts kernels in which the extension :mod:`camlib.lenient` is loaded."""
-
-    def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        """The command with the extension."""
-        extension = "--InteractiveShellApp.extra_extensions=camlib.lenient"
-        return super().format_kernel_cmd([*(extra_arguments or []), extension])
-
-
 def run(
-    notebook: str | Path, output: str | Path, parameters: Mapping[str, Any] | None = None, lenient: bool = False
+    notebook: str | Path,
+    output: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    lenient: bool = False,
+    spare: kernels.SpareKernel | None = None,
 ) -> Path:
     """Execute ``notebook`` (path, or name in notebooks/) in its folder; write it, cleaned, into ``output``.
 
     Without ``parameters`` the result must be fit for a commit: ValueError if ``problems`` finds anything.
     With them an injected-parameters cell stays in it, outputs are not judged, and ``publish`` refuses it.
     ``lenient`` leaves cells out that cannot run, as :mod:`camlib.lenient` says; it needs parameters, so that such a run
-    is never published.
+    is never published. ``spare`` is the kernel to use, if one waits already.
     Raises FileNotFoundError for an unknown notebook, ValueError for a parameter that the parameters cell
     does not have and for ``lenient`` without any, papermill.PapermillExecutionError (with the traceback of the
     cell) when a cell fails; then nothing is written and an earlier result is gone.
@@ -103,7 +73,7 @@ def run(
         parameters,
         kernel_name=KERNEL["name"],
         language=KERNEL["language"],
-        kernel_manager_class=LenientKernelManager if lenient else OwnKernelManager,
+        kernel_manager_class=kernels.manager_class(lenient, spare),
         progress_bar=False,
         cwd=str(source.parent),
     )
@@ -227,23 +197,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ.pop("MPLBACKEND", None)  # kernels choose the inline backend
     os.environ.update({name: value for name, value in HEADLESS.items() if name not in os.environ})
+    return _status(options)
+
+
+def _status(options: argparse.Namespace) -> int:
     try:
-        options.act(options)
+        return options.act(options) or 0
     except (papermill.PapermillExecutionError, FileNotFoundError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m camlib.notebook_runner")
     actions = parser.add_subparsers(required=True)
-    running = actions.add_parser("run", help="execute a notebook and clean it")
-    running.add_argument("notebook", help="path, or name in notebooks/")
+    running = actions.add_parser("run", help="execute notebooks and clean them")
+    running.add_argument("notebooks", nargs="+", metavar="notebook", help="path, or name in notebooks/")
+    running.add_argument("--jobs", type=int, default=1, help="notebooks at the same time")
     running.add_argument("--output", type=Path, default=paths.BUILD / "notebooks", help="folder of the result")
     running.add_argument("-p", dest="parameters", nargs=2, action="append", metavar=("KEY", "VALUE"))
     running.add_argument("--lenient", action="store_true", help="leave out cells that cannot run, and say which")
-    running.set_defaults(act=_run)
+    running.set_defaults(act=_run, spare=None)
     cleaning = actions.add_parser("clean", help="clean a notebook in place")
     cleaning.add_argument("notebook", help="path, or name in notebooks/")
     cleaning.set_defaults(act=_clean)
@@ -253,16 +227,58 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> None:
-    name, start = Path(options.notebook).stem, time.monotonic()
+def _run(options: argparse.Namespace) -> int:
+    if len(options.notebooks) > 1:
+        return _run_several(options)
+    (notebook,), start = options.notebooks, time.monotonic()
+    name = Path(notebook).stem
     parameters = {key: yaml.safe_load(value) for key, value in options.parameters or []}
     if parameters:  # figures of another setting never replace the committed ones
         os.environ.setdefault("CAMLIB_FIGURES", str(paths.BUILD / "figures-parameters"))
     print(f"running {name} ...", flush=True)
-    target = run(options.notebook, options.output, parameters, options.lenient)
+    target = run(notebook, options.output, parameters, options.lenient, options.spare)
     said = [line for _, line in remarks(nbformat.read(target, as_version=4))]
     also = f"; it left out or doubts {len(said)} times" if said else ""
     print(f"{name} done in {time.monotonic() - start:.0f} s{also}", flush=True)
+    return 0
+
+
+def _run_several(options: argparse.Namespace) -> int:
+    """Each notebook in a process of its own, in order, ``options.jobs`` at a time; 1 if any of them fails."""
+    found = [find_notebook(notebook) for notebook in options.notebooks]
+    if kernels.can_fork():
+        kernels.preload(found)
+    context = get_context("fork" if kernels.can_fork() else "spawn")
+    waiting = [context.Process(target=_run_in_child, args=(_with(options, notebooks=[path]),)) for path in found]
+    running, failed = [], 0
+    try:
+        while waiting or running:
+            while waiting and len(running) < options.jobs:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            ready = connection.wait([process.sentinel for process in running])
+            for process in [process for process in running if process.sentinel in ready]:
+                process.join()
+                running.remove(process)
+                failed += process.exitcode != 0
+    finally:
+        for process in running:
+            process.terminate()
+    return int(failed > 0)
+
+
+def _run_in_child(options: argparse.Namespace) -> None:
+    spare = kernels.SpareKernel() if kernels.can_fork() else None
+    kernels.end_with_parent()
+    try:
+        sys.exit(_status(_with(options, spare=spare)))
+    finally:
+        if spare is not None:
+            spare.kill()
+
+
+def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **changes})
 
 
 def _clean(options: argparse.Namespace) -> None:
