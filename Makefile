@@ -72,7 +72,7 @@ RUN = $(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.noteboo
 
 figures: $(STAMP)
 	@stale="$(STALE)"; [ -z "$$stale" ] || $(RUN) $$stale
-	@$(MAKE) --no-print-directory $(RUNS)/.gallery
+	@$(MAKE) --silent --no-print-directory $(RUNS)/.gallery
 	@echo "figures and tables: $(FIGURES)/README.md, notebooks as they ran: $(RUNS)/"
 
 $(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
