@@ -27,6 +27,26 @@ from camlib.scoring import Scorer, Tail, Writer, progress
 _SAMPLED_MASKS = 32
 
 
+class _Ablation:
+    """Writes feature maps [K, h, w] with one channel of each row set to 0; rewrites only what differs.
+
+    Copying all maps for each row takes a fifth of the time of an ablation in front of a linear head. The buffer is
+    written anew where the network behind the layer has changed it in place.
+    """
+
+    def __init__(self, maps: Tensor) -> None:
+        self.maps, self.zeroed, self.version = maps, slice(0, 0), -1
+
+    def __call__(self, buffer: Tensor, start: int, stop: int) -> None:
+        rows = torch.arange(len(buffer), device=buffer.device)
+        if buffer._version == self.version:
+            buffer[rows, self.zeroed.start + rows] = self.maps[self.zeroed][: len(buffer)]
+        else:
+            buffer.copy_(self.maps)
+        buffer[rows, start + rows] = 0
+        self.zeroed, self.version = slice(start, stop), buffer._version
+
+
 @dataclass(frozen=True)
 class LinearHead:
     """A head that the trace proves to be linear behind the pooling, with the rows that CAM uses as weights.
@@ -305,14 +325,7 @@ class Trace:
     def ablated_logits(self) -> Tensor:
         """Logits with one channel at a time set to 0 (Desai and Ramaswamy 2020), [B, K, C]; K tails, no bodies."""
         channels = self.activations.shape[1]
-
-        def write(b: int) -> Writer:
-            maps = self.maps[b]
-            keep = torch.ones(channels, channels, 1, 1).to(maps)
-            keep.view(channels, channels).fill_diagonal_(0)
-            return lambda buffer, start, stop: torch.mul(maps, keep[start:stop], out=buffer)
-
-        return self.tail_logits("ablated", channels, write, "ablated channels")
+        return self.tail_logits("ablated", channels, lambda b: _Ablation(self.maps[b]), "ablated channels")
 
     @cached_property
     def head(self) -> LinearHead | None:

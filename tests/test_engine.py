@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from contextlib import nullcontext
 
 import architectures
 import helpers
@@ -328,6 +329,30 @@ def test_a_tail_gives_what_the_whole_network_gives(name, layer, form):
             expected = module(trace.inputs)[0]
         torch.testing.assert_close(found[k], expected, rtol=1e-4, atol=1e-4 * float(trace.logits.abs().max()))
     helpers.assert_same(before, helpers.state(module))
+
+
+class Spoiling(helpers.Gap):
+    """What comes behind the layer adds to its maps in place, which no second pass over one buffer may notice."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.features(x).add_(1).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("kind", [helpers.Gap, Spoiling])
+@pytest.mark.parametrize("batch", [1, 2, 4, 128])
+def test_every_batch_of_ablations_starts_from_the_maps(kind, batch, monkeypatch):
+    monkeypatch.setattr(scoring, "LARGEST_BATCH", batch)
+    net = helpers.network(helpers.seeded(kind), target_layer="features")
+    trace = Trace.of(net, helpers.picture(0))
+    channels = trace.activations.shape[1]
+    assert batch in (1, 2) or channels % batch
+    written = trace.maps.repeat(channels, 1, 1, 1) + (kind is Spoiling)
+    written[range(channels), range(channels)] = float(kind is Spoiling)
+    expected = net.module.fc(written.mean(dim=(2, 3)))
+    for again in (nullcontext(), torch.inference_mode()):
+        with again:
+            found = Trace.of(net, helpers.picture(0)).ablated_logits()[0]
+        torch.testing.assert_close(found, expected)
 
 
 class Wayward(helpers.Gap):

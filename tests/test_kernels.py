@@ -90,7 +90,7 @@ def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
 
 
 @forks
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_kernels_end_with_the_process_that_waits_for_them(tmp_path, number):
     mark = tmp_path / "pid"
     long = f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
