@@ -85,7 +85,7 @@ $(NAMES): %: $(RUNS)/%.ipynb
 $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
 	@$(if $(LIST),echo $<,$(RUN) $<)
 
-$(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
+$(RUNS)/08_union_cam.ipynb $(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
 
 notebooks: figures
 	@$(VENV) -m camlib.notebook_runner publish $(RUNS)

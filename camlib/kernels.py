@@ -174,7 +174,7 @@ def can_fork() -> bool:
 def preload(notebooks: Iterable[str | Path]) -> None:
     """Import what the notebooks import, and all of camlib, into this process, for the kernels forked from it.
 
-    What is not installed is left to the notebook that needs it. Nothing is computed: threads would not survive a fork.
+    What cannot be imported is left to the notebook that needs it. Nothing is computed: no thread survives a fork.
     Widgets imported here do not listen to a page; where there is no head, there is none.
     """
     os.environ.setdefault("MPLBACKEND", INLINE)
@@ -183,7 +183,7 @@ def preload(notebooks: Iterable[str | Path]) -> None:
         for name in camlib.__all__:
             getattr(camlib, name)
         for module in sorted({module for notebook in notebooks for module in imported(notebook)}):
-            with contextlib.suppress(ImportError):
+            with contextlib.suppress(Exception):
                 importlib.import_module(module)
         importlib.import_module("ipykernel.kernelapp")
     finally:
@@ -204,4 +204,6 @@ def _imported(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)  # submodules; names raise ImportError
+            yield from (
+                f"{node.module}.{alias.name}" for alias in node.names
+            )  # submodules; other names cannot be imported

@@ -245,6 +245,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _run_several(options: argparse.Namespace) -> int:
     """Each notebook in a process of its own, in order, ``options.jobs`` at a time; 1 if any of them fails."""
+    if options.jobs < 1:
+        raise ValueError(f"--jobs {options.jobs}: expected how many notebooks run at the same time, at least 1.")
     found = [find_notebook(notebook) for notebook in options.notebooks]
     if kernels.can_fork():
         kernels.preload(found)

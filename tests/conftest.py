@@ -1,5 +1,7 @@
 """One state for every test: seeds and threads as in the notebooks, no windows, the same examples always."""
 
+import os
+from unittest import mock
 from urllib.error import URLError
 
 import matplotlib
@@ -33,6 +35,13 @@ def own_repository(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(report, "_made_here", set())
     return tmp_path
+
+
+@pytest.fixture
+def own_environment():
+    """The command line of notebooks changes the environment for its kernels; the tests that follow get theirs back."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from camlib import kernels, notebook_runner
 
+pytestmark = pytest.mark.usefixtures("own_environment")
 forks = pytest.mark.skipif(not kernels.can_fork(), reason="forked kernels need Linux")
 CELLS = (
     "import os\nprint(os.path.basename(os.getcwd()), seed, __name__)",
@@ -68,13 +69,19 @@ def test_what_notebooks_import_is_there_before_the_first_cell(tmp_path):
     assert outputs(tmp_path / "built" / "00_a.ipynb")[1][0].text == "['colorsys', 'torch']\n"
 
 
-def test_without_forks_every_kernel_is_started(tmp_path, monkeypatch, capfd):
+def test_without_forks_every_kernel_is_started(tmp_path, monkeypatch):
     monkeypatch.setattr(kernels, "can_fork", lambda: False)
     paths = [notebook(tmp_path, name, "import os\nassert seed == 4") for name in ("00_a", "01_b")]
     monkeypatch.setenv("CAMLIB_FIGURES", str(tmp_path))
     arguments = ["run", *map(str, paths), "--output", str(tmp_path / "built"), "-p", "seed", "4", "--jobs", "2"]
     assert notebook_runner.main(arguments) == 0
     assert sorted(path.name for path in (tmp_path / "built").iterdir()) == ["00_a.ipynb", "01_b.ipynb"]
+
+
+def test_jobs_below_one_are_refused(tmp_path, capsys):
+    paths = [str(notebook(tmp_path, name, "1")) for name in ("00_a", "01_b")]
+    assert notebook_runner.main(["run", *paths, "--output", str(tmp_path / "built"), "--jobs", "0"]) == 1
+    assert "--jobs 0: expected how many notebooks run at the same time, at least 1." in capsys.readouterr().err
 
 
 def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):

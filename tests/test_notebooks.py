@@ -1,9 +1,7 @@
 """Committed notebooks have the properties that comparison needs; the runner and its cleaner make them so."""
 
-import os
 import shutil
 import sys
-from unittest import mock
 
 import nbformat
 import papermill
@@ -12,16 +10,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from camlib import notebook_runner, paths
 
+pytestmark = pytest.mark.usefixtures("own_environment")
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 PARAMETERS = ["profile", "network", "seed", "fast"]
 PARAMETERS_CELL = 'profile = "offline"\nnetwork = "a"\nseed = 0\nfast: bool = False'
-
-
-@pytest.fixture(autouse=True)
-def environment():
-    """The command line changes the environment for its kernels; the tests that follow get theirs back."""
-    with mock.patch.dict(os.environ):
-        yield
 
 
 def each_notebook(test):
