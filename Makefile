@@ -12,7 +12,7 @@ JOBS ?= 2
 SHELL := /bin/sh
 VENV := .venv/bin/python
 STAMP := .venv/.installed
-SOURCES := $(wildcard camlib/*.py camlib/*/*.py camlib/*.csv) data/manifest.json $(wildcard data/trained/*)
+SOURCES := $(shell find camlib -name "*.py" -o -name "*.pyi" -o -name "*.csv" -o -name "*.toml") data/manifest.json $(wildcard data/trained/*)
 # The longest first: one that is begun last would keep one core alone.
 LONG := 09_faithfulness 11_sanity 07_sa_cam 08_union_cam 10_localization 06_score_cam 12_robustness \
         13_trained_networks 05_gradient_methods 04_sca_cam 15_lfi_cam
@@ -30,7 +30,7 @@ FIGURES := figures$(addprefix -,$(VARIANT))
 DONE := $(patsubst %,$(RUNS)/%.ipynb,$(NAMES))
 LENIENT := $(if $(filter paper,$(PROFILE)),--lenient)
 
-# make paper IMAGENET=DIR VOC=DIR: what camlib.paper reads; BOXES and SYNSETS belong to IMAGENET.
+# make paper IMAGENET=DIR VOC=DIR: what camlib.compendium.paper reads; BOXES and SYNSETS belong to IMAGENET.
 PAPER := $(if $(IMAGENET),--imagenet "$(IMAGENET)") $(if $(BOXES),--boxes "$(BOXES)") \
          $(if $(SYNSETS),--synsets "$(SYNSETS)") $(if $(VOC),--voc "$(VOC)") $(if $(LIMIT),--limit $(LIMIT)) \
          $(if $(filter true True,$(FAST)),--fast) $(if $(NETWORK),--network $(NETWORK)) $(if $(SEED),--seed $(SEED)) \
@@ -67,7 +67,7 @@ help:
 
 # Notebooks that are out of date, and how they run; those that run with one command import what they need once.
 STALE = $(shell MAKEFLAGS= $(MAKE) --silent $(MAKEOVERRIDES) LIST=true $(DONE))
-RUN = $(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.notebook_runner run \
+RUN = $(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.compendium.notebook_runner run \
       --output $(RUNS) --jobs $(JOBS) $(PARAMETERS) $(LENIENT)
 
 figures: $(STAMP)
@@ -77,7 +77,7 @@ figures: $(STAMP)
 
 $(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
 	@mkdir -p $(@D)
-	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.report gallery
+	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.compendium.report gallery
 	@touch $@
 
 $(NAMES): %: $(RUNS)/%.ipynb
@@ -88,7 +88,7 @@ $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
 $(RUNS)/08_union_cam.ipynb $(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
 
 notebooks: figures
-	@$(VENV) -m camlib.notebook_runner publish $(RUNS)
+	@$(VENV) -m camlib.compendium.notebook_runner publish $(RUNS)
 
 # What is missing leaves out what needs it: notebooks go on, and the list at the end decides about the status.
 paper: $(STAMP)
@@ -96,9 +96,9 @@ paper: $(STAMP)
 
 paper-run:
 	@env HF_HUB_OFFLINE=$(DOWNLOADS_OFF) OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS) \
-	    $(VENV) -m camlib.paper prepare $(PAPER)
+	    $(VENV) -m camlib.compendium.paper prepare $(PAPER)
 	@stale="$(STALE)"; [ -z "$$stale" ] || CAMLIB_OFFLINE=1 $(RUN) $$stale || true
-	@CAMLIB_OFFLINE=1 $(HEADLESS) $(VENV) -m camlib.paper finish $(PAPER)
+	@CAMLIB_OFFLINE=1 $(HEADLESS) $(VENV) -m camlib.compendium.paper finish $(PAPER)
 
 # Figures of compared notebooks go to build/, so that a test never changes figures/.
 test: $(STAMP)
@@ -118,7 +118,7 @@ verify: $(STAMP)
 
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)
-	$(HEADLESS) OMP_NUM_THREADS=2 CAMLIB_THREADS=2 $(VENV) -m camlib.bench $(BENCH)
+	$(HEADLESS) OMP_NUM_THREADS=2 CAMLIB_THREADS=2 $(VENV) -m camlib.compendium.bench $(BENCH)
 
 # The same seed and thread count give the same bytes on the same kind of machine.
 train: $(STAMP)

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.methods import Method, find_method
+from camlib.engine.runtime import outside_stacklevel
 from camlib.networks import Network
 from camlib.pictures import Picture
-from camlib.registry import Detailed
-from camlib.runtime import outside_stacklevel
+from camlib.registry import Detailed, Method, find_method
 from camlib.trace import Trace
 
 Target = int | str | None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -54,7 +55,41 @@ class Method:
 
 
 _methods: dict[str, Method] = {}
-METHODS: Mapping[str, Method] = MappingProxyType(_methods)
+
+
+class _Methods(Mapping[str, Method]):
+    """The registered methods by name; the wings that bring methods are imported when the list is first read."""
+
+    wings = ("camlib.weights", "camlib.baselines")
+    _all_here = False
+
+    def _read(self) -> dict[str, Method]:
+        if not self._all_here:
+            self._all_here = True
+            for wing in self.wings:
+                import_module(wing)
+        ranked = sorted(_methods.values(), key=self._rank)
+        return {method.name: method for method in ranked}
+
+    def _rank(self, method: Method) -> int:
+        """Class activation maps before baselines before methods of others, whatever was imported first."""
+        homes = [wing for wing in self.wings if method.function.__module__.startswith(f"{wing}.")]
+        return self.wings.index(homes[0]) if homes else len(self.wings)
+
+    def __getitem__(self, name: str) -> Method:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __repr__(self) -> str:
+        return f"METHODS({', '.join(self)})"
+
+
+METHODS: Mapping[str, Method] = _Methods()
 
 
 def refuse_taken(name: str, holder: Callable[..., Any], function: Callable[..., Any]) -> None:

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from camlib import framework
+from camlib.engine.masking import Masking, blend, filler_of, live_channels, masks_of
+from camlib.engine.runtime import outside_stacklevel
+from camlib.engine.scoring import Scorer, Tail, Writer, progress
 from camlib.layers import replacing_output
-from camlib.masking import Masking, blend, filler_of, live_channels, masks_of
 from camlib.networks import Network, evaluating
 from camlib.pictures import Picture
-from camlib.runtime import outside_stacklevel
-from camlib.scoring import Scorer, Tail, Writer, progress
 
 _SAMPLED_MASKS = 32
 
@@ -308,7 +308,7 @@ class Trace:
         """Logits behind the layer of ``count`` changed sets of each picture's feature maps, [B, count, C].
 
         ``write(b)`` returns the function that fills a buffer [n, K, h, w] for picture b, see
-        :class:`camlib.scoring.Tail`. Only the network behind the layer runs. The result is kept under ``key``.
+        :class:`camlib.engine.scoring.Tail`. Only the network behind the layer runs. The result is kept under ``key``.
         """
         if key not in self._kept:
             made = []

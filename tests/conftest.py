@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import settings
 
-from camlib import checkpoints, paths, report, runtime
+from camlib import checkpoints, paths
+from camlib.compendium import report
+from camlib.engine import runtime
 
 matplotlib.use("Agg")
 settings.register_profile("camlib", deadline=None, derandomize=True)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from camlib import Network, list_photos, load_network, load_photo, photo_info
-from camlib.zoo import published_weights
+from camlib.zoo.pretrained import published_weights
 
 _LOGIT = 12.0  # of the right class; the others get 0, so that its probability is 0.99
 

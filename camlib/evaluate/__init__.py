@@ -2,7 +2,9 @@
 
 ``python -m camlib.evaluate`` is its command line; from Python::
 
-    from camlib import datasets, evaluate, load_network
+    from camlib import evaluate, load_network
+
+    from camlib.data import datasets
 
     plan = evaluate.Plan(load_network("efficientnet-lite0"), ["grad-cam", "score-cam"], layers=["blocks.4"])
     results = evaluate.evaluate(plan, datasets.photos(), "build/evaluation")

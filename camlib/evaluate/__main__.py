@@ -19,12 +19,13 @@ from pathlib import Path
 
 import torch
 
-from camlib import datasets, runtime
-from camlib.datasets import Dataset
+from camlib.data import datasets
+from camlib.data.datasets import Dataset
+from camlib.engine import runtime
 from camlib.evaluate.plan import METHODS_BY_DEFAULT, METRICS_BY_DEFAULT, TARGETS, Plan
 from camlib.evaluate.runner import evaluate
 from camlib.networks import Network
-from camlib.zoo import load_network
+from camlib.zoo.pretrained import load_network
 
 _SHOWN = ["layer", "metric", "method", "mean", "low", "high", "n", "degenerate", "no box"]
 

@@ -22,7 +22,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from camlib.datasets import Dataset, Example, LabeledBox, boxes_on_input, classes_of
+from camlib.data.datasets import Dataset, Example, LabeledBox, boxes_on_input, classes_of
+from camlib.engine.scoring import Scorer
 from camlib.evaluate import store
 from camlib.evaluate.plan import Cell, Choice, Plan
 from camlib.evaluate.store import Row
@@ -30,7 +31,6 @@ from camlib.evaluate.table import Results
 from camlib.explanation import DegenerateMapWarning, Explanation, compare
 from camlib.metrics import METRICS, Sample, control_maps, probability_score
 from camlib.metrics.sample import Box, Score
-from camlib.scoring import Scorer
 
 _FOLDERS = re.compile(r"(?<![\w.:/+-])/(?:[^\s/'\"]+/)+")
 """The folders of an absolute path; what is left of it is the file's name."""

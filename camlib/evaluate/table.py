@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from camlib.datasets import Dataset
+from camlib.data.datasets import Dataset
 from camlib.evaluate import store
 from camlib.evaluate.plan import TARGETS, Cell, Choice, Plan
 from camlib.metrics import CONTROLS, METRICS, bootstrap_interval, paired_difference

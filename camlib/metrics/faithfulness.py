@@ -19,7 +19,7 @@ from scipy.integrate import trapezoid
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from camlib import masking
+from camlib.engine import masking
 from camlib.metrics.arrays import pair
 from camlib.metrics.registry import metric
 from camlib.metrics.sample import Sample

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from camlib.engine.scoring import Scorer, Writer
 from camlib.networks import Network
-from camlib.scoring import Scorer, Writer
 
 Box = tuple[int, int, int, int]
 """(x0, y0, x1, y1) in pixels, half-open: columns x0 to x1 - 1, rows y0 to y1 - 1."""
@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 
 
 def probability_score(scorer: Scorer, what: str = "pictures") -> Score:
-    """Softmax probabilities over classes from a :class:`camlib.scoring.Scorer`; ``what`` names the progress bar."""
+    """Softmax probabilities over classes from a :class:`Scorer`; ``what`` names the progress bar."""
 
     def score(count: int, write: Writer) -> Tensor:
         return scorer.logits(count, write, what).softmax(dim=1)

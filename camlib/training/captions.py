@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from camlib.captions import VOCABULARY, Captioner, CaptionNetwork, lessons, true_sentences, unambiguous, word_loss
+from camlib.data.scenes import Scenes, make_scenes
 from camlib.networks import Network
-from camlib.scenes import Scenes, make_scenes
 from camlib.training.fitting import Batch, fit
 from camlib.training.recipes import Run, kept_weights, recipe
 from camlib.training.scenes import PREPROCESS, SIZE, TEST_SCENES, PooledNetwork, scene_inputs
+from camlib.zoo.captioner import VOCABULARY, Captioner, CaptionNetwork, lessons, true_sentences, unambiguous, word_loss
 
 _TEST_FAMILY = 2 * 10**9  # seeds from here on are never trained on
 _DRAWN = {1: 16, 2: 104}  # scenes of one and of two objects a step; about 48 of these are unambiguous
@@ -25,7 +25,7 @@ STARTS_FROM = "scenes-gap"
 def caption_scenes(indices: int | range, seed: int, objects: tuple[int, int] = (1, 2)) -> Scenes:
     """Those of the scenes with these numbers for which one sentence (or its reverse) is the true one.
 
-    Objects do not overlap, and the two of a scene differ in color and shape: see :func:`camlib.captions.unambiguous`.
+    Objects do not overlap, and the two of a scene differ in color and shape: see :func:`unambiguous`.
     """
     return make_scenes(indices, seed, size=SIZE, objects=objects, occlusion=0, repeat=0, chosen=unambiguous)
 

@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torchvision.datasets import CIFAR10
 
 from camlib import paths
-from camlib.lfi import GapNetwork, LFINetwork, initialize
 from camlib.pictures import Preprocess
-from camlib.residual import residual_features
 from camlib.training.fitting import Batch, accuracy, fit
 from camlib.training.recipes import Run, recipe
+from camlib.zoo.lfi import GapNetwork, LFINetwork, initialize
+from camlib.zoo.residual import residual_features
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SIDE = 32

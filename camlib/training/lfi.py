@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from camlib.lfi import GapNetwork, LFINetwork, initialize
-from camlib.residual import residual_features
-from camlib.scenes import SHAPES
+from camlib.data.scenes import SHAPES
 from camlib.training.fitting import fit
 from camlib.training.recipes import Run, find_recipe, recipe
 from camlib.training.scenes import PREPROCESS, shape_accuracy, shape_batches
+from camlib.zoo.lfi import GapNetwork, LFINetwork, initialize
+from camlib.zoo.residual import residual_features
 
 CHANNELS = 32
 STEPS, BATCH = 600, 64

@@ -17,7 +17,8 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from camlib import paths, runtime
+from camlib import paths
+from camlib.engine import runtime
 from camlib.networks import Network
 from camlib.pictures import Preprocess
 from camlib.registry import refuse_taken

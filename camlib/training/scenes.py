@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlib.heads import PoolingHead, gap_cam_network
+from camlib.data.scenes import COLORS, SHAPES, Scenes, make_scenes
 from camlib.pictures import Preprocess
-from camlib.scenes import COLORS, SHAPES, Scenes, make_scenes
 from camlib.training.fitting import Batch, accuracy, fit
 from camlib.training.recipes import Run, kept_weights, recipe
+from camlib.zoo.heads import PoolingHead, gap_cam_network
 
 SIZE = 64
 PREPROCESS = Preprocess((SIZE, SIZE), (0.5,) * 3, (0.25,) * 3)

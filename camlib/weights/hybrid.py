@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from camlib import framework
-from camlib.masking import Masking, blend, blurred, upsampled
+from camlib.engine.masking import Masking, blend, blurred, upsampled
+from camlib.engine.scoring import Writer
 from camlib.registry import method
-from camlib.scoring import Writer
 from camlib.trace import Trace
 from camlib.weights.gradient import grad_cam, grad_cam_plus_plus
 from camlib.weights.score import class_probabilities, softmax_over_live

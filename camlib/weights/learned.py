@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlib.lfi import LFINetwork
 from camlib.networks import evaluating
 from camlib.registry import method
 from camlib.trace import Trace
+from camlib.zoo.lfi import LFINetwork
 
 
 @method(
@@ -30,8 +30,8 @@ def lfi_cam(trace: Trace, target: Tensor) -> Tensor:
     if not isinstance(module, LFINetwork):
         raise ValueError(
             f"LFI-CAM reads the attention branch of a network that was trained with it; {trace.network.name} has none. "
-            f"Load one (camlib.load_network('cifar10-lfi')), train a camlib.lfi.LFINetwork, or use a post-hoc method "
-            f"such as 'grad-cam'."
+            f"Load one (camlib.load_network('cifar10-lfi')), train a camlib.zoo.lfi.LFINetwork, or use a post-hoc "
+            f"method such as 'grad-cam'."
         )
     read = trace.network.find_layer(module.target_layer, trace.inputs)
     if not {read.name, *read.aliases} & {trace.layer.name, *trace.layer.aliases}:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlib.masking import Masking, filler_of
+from camlib.engine.masking import Masking, filler_of
 from camlib.registry import method
 from camlib.trace import Trace
 
@@ -34,7 +34,7 @@ def score_cam(
 ) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
-    The options are those of :class:`camlib.masking.Masking`; ``precision="bfloat16"`` warns with its error.
+    The options are those of :class:`camlib.engine.masking.Masking`; ``precision="bfloat16"`` warns with its error.
     Channels that are constant get weight 0.
     """
     return class_probabilities(trace, target, Masking(masks, align_corners, order, filler, precision=precision))

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from camlib.engine.scoring import Writer
 from camlib.registry import method
-from camlib.scoring import Writer
 from camlib.trace import Trace
 
 _KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from camlib import framework
-from camlib.masking import Masking, blend, filler_of
+from camlib.engine.masking import Masking, blend, filler_of
+from camlib.engine.scoring import Writer
 from camlib.registry import Detailed, method
-from camlib.scoring import Writer
 from camlib.trace import Trace
 from camlib.weights.score import blank_probabilities, score_cam
 
@@ -62,7 +62,7 @@ def amu(trace: Trace, target: Tensor, denoised: Tensor, region: Tensor, filler: 
     Args:
         trace, target: as for every method.
         denoised, region: maps [B, h, w].
-        filler: the blank picture, see :class:`camlib.masking.Masking`.
+        filler: the blank picture, see :class:`camlib.engine.masking.Masking`.
 
     A negative weight counts as 0: with two of them min-max scaling would turn the map upside down.
     """

@@ -1,0 +1,234 @@
+"""Saliency at the resolution of the input, through captum: the baselines of Wang et al. (2019), fig. 1.
+
+captum overrides the backward pass of ``nn.ReLU`` modules only. It therefore gets a copy of the network that shares
+every parameter, in which ReLU and ReLU6 modules are captum-visible and not in-place; ReLUs that a network applies by
+a plain function call cannot be overridden, which is said in a warning.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import lazy_loader
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from camlib import framework
+from camlib.engine.folding import shared_copy
+from camlib.engine.runtime import outside_stacklevel
+from camlib.layers import RECTIFIERS
+from camlib.networks import Network, evaluating
+from camlib.registry import method
+from camlib.trace import Trace
+from camlib.weights.score import score_cam
+
+captum = lazy_loader.load("captum")  # a second that only these methods need
+
+
+class _VisibleReLU6(nn.ReLU):
+    """ReLU6 that is an ``nn.ReLU`` to captum: same values, same gradient, an overridable backward pass."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return F.relu6(inputs)
+
+
+def captum_module(network: Network) -> nn.Module:
+    """A copy of the network's module that shares its parameters, in eval mode, ready for captum."""
+    twin = shared_copy(network.module)
+    for parent in list(twin.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, RECTIFIERS):
+                setattr(parent, name, _VisibleReLU6() if isinstance(child, nn.ReLU6) else nn.ReLU())
+    return twin
+
+
+def _saliency(attributions: Tensor) -> Tensor:
+    """The largest absolute value over the color channels, [B, C, H, W] -> [B, H, W]."""
+    return attributions.abs().amax(dim=1).float()
+
+
+def _attribute(trace: Trace, target: Tensor, explainer: Callable[..., object], **options: object) -> Tensor:
+    """Run one captum method on a trace's batch, with gradients on whatever the caller has switched off."""
+    with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*Setting (forward, )?backward hooks.*")
+        warnings.filterwarnings("ignore", message="(?s).*required_grads has been set automatically.*")
+        inputs = trace.inputs.detach().clone().requires_grad_(True)
+        twin = captum_module(trace.network)
+        with evaluating(twin):
+            index = target.to(inputs.device).clone()
+            return explainer(twin).attribute(inputs, target=index, **options).detach()
+
+
+def _warn_about_relus(trace: Trace, name: str) -> None:
+    modules = sum(isinstance(child, RECTIFIERS) for child in trace.network.module.modules())
+    functional = trace.network.survey(trace.inputs).functional_relus
+    if not modules:
+        text = f"{trace.network.name} has no ReLU module: {name} is the plain gradient here."
+        warnings.warn(text, stacklevel=outside_stacklevel())
+    elif functional:
+        warnings.warn(
+            f"{trace.network.name} applies {functional} ReLU(s) by a function call; {name} leaves these as they are.",
+            stacklevel=outside_stacklevel(),
+        )
+
+
+@method(
+    "gradient",
+    family="pixel",
+    source="Simonyan et al. 2013",
+    passes="1 forward + 1 backward",
+    summary="max over RGB of |∂y_c/∂x|",
+    makes="pixels",
+    relu=False,
+)
+def gradient(trace: Trace, target: Tensor) -> Tensor:
+    """Largest absolute derivative of the target logit over the color channels, [B, H, W] (captum ``Saliency``)."""
+    return _saliency(_attribute(trace, target, captum.attr.Saliency, abs=False))
+
+
+@method(
+    "guided-backprop",
+    family="pixel",
+    source="Springenberg et al. 2014",
+    passes="1 forward + 1 backward",
+    summary="gradient, negative parts cut at every ReLU on the way back",
+    makes="pixels",
+    relu=False,
+)
+def guided_backprop(trace: Trace, target: Tensor) -> Tensor:
+    """Gradient whose negative parts are cut at every ReLU, besides the ReLU's own mask, [B, H, W]."""
+    _warn_about_relus(trace, "guided-backprop")
+    return _saliency(_attribute(trace, target, captum.attr.GuidedBackprop))
+
+
+@method(
+    "deconvnet",
+    family="pixel",
+    source="Zeiler and Fergus 2014",
+    passes="1 forward + 1 backward",
+    summary="signal of the logit, rectified at every ReLU instead of masked",
+    makes="pixels",
+    relu=False,
+)
+def deconvnet(trace: Trace, target: Tensor) -> Tensor:
+    """Backward signal that is rectified at every ReLU in place of the ReLU's own mask, [B, H, W]."""
+    _warn_about_relus(trace, "deconvnet")
+    return _saliency(_attribute(trace, target, captum.attr.Deconvolution))
+
+
+@method(
+    "guided-score-cam",
+    family="pixel",
+    source="Wang et al. 2019, eq. 6",
+    passes="2 forward + 1 backward + K masked",
+    summary="Score-CAM's heatmap times guided backpropagation",
+    makes="pixels",
+    relu=False,
+)
+def guided_score_cam(trace: Trace, target: Tensor, *, clip: float = 0.99) -> Tensor:
+    """Sum over the color channels of |heatmap · guided gradient|, [B, H, W].
+
+    ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives the
+    signed colors. Raises ValueError for a clip outside (0, 1].
+    """
+    if not 0 < clip <= 1:
+        raise ValueError(f"clip={clip}: expected a quantile in (0, 1].")
+    saliency = guided_product(trace, target).abs().sum(dim=1).float()
+    ceiling = saliency.flatten(1).quantile(clip, dim=1)
+    return torch.minimum(saliency, ceiling[:, None, None])
+
+
+def guided_product(trace: Trace, target: Tensor) -> Tensor:
+    """Score-CAM's heatmap in [0, 1] times the guided gradient, signed and in color, [B, C, H, W]."""
+    _warn_about_relus(trace, "guided-backprop")
+    maps = framework.class_activation_map(score_cam(trace, target), trace.activations).relu()
+    heatmaps, _ = framework.normalize(framework.upsample(maps, tuple(trace.inputs.shape[-2:])))
+    return heatmaps[:, None] * _attribute(trace, target, captum.attr.GuidedBackprop)
+
+
+@method(
+    "smooth-grad",
+    family="pixel",
+    source="Smilkov et al. 2017",
+    passes="n (forward + backward), n = 50",
+    summary="mean gradient over noisy copies",
+    makes="pixels",
+    relu=False,
+)
+def smooth_grad(
+    trace: Trace, target: Tensor, *, samples: int = 50, noise: float = 0.15, seed: int = 0, batch: int = 4
+) -> Tensor:
+    """Mean gradient over noisy copies of each picture, [B, H, W]; noise as a share of the picture's max - min.
+
+    Each picture's noise starts from ``seed``, so that a batch gives what single pictures give; ``batch`` copies
+    run at a time.
+    """
+    spreads = (trace.inputs.amax(dim=(1, 2, 3)) - trace.inputs.amin(dim=(1, 2, 3))).tolist()
+
+    def tunnel(module: nn.Module) -> object:
+        def logits(noisy: Tensor) -> Tensor:  # captum's noise is float32 whatever the network's type
+            return module(noisy.to(trace.inputs.dtype))
+
+        return _PictureByPicture(
+            captum.attr.NoiseTunnel(captum.attr.Saliency(logits)),
+            [noise * spread for spread in spreads],
+            seed,
+            samples,
+            batch,
+        )
+
+    return _saliency(_attribute(trace, target, tunnel))
+
+
+class _PictureByPicture:
+    """NoiseTunnel with one standard deviation and one noise seed for each picture; the caller's RNG is kept."""
+
+    def __init__(
+        self, tunnel: captum.attr.NoiseTunnel, stdevs: list[float], seed: int, samples: int, batch: int
+    ) -> None:
+        self.tunnel, self.stdevs, self.seed = tunnel, stdevs, seed
+        self.samples, self.batch = samples, batch
+
+    def attribute(self, inputs: Tensor, target: Tensor) -> Tensor:
+        maps = []
+        for i, stdev in enumerate(self.stdevs):
+            with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
+                torch.manual_seed(self.seed)
+                maps.append(
+                    self.tunnel.attribute(
+                        inputs[i : i + 1],
+                        target=target[i : i + 1],
+                        nt_type="smoothgrad",
+                        nt_samples=self.samples,
+                        nt_samples_batch_size=self.batch,
+                        stdevs=stdev,
+                        abs=False,
+                    )
+                )
+        return torch.cat(maps)
+
+
+@method(
+    "integrated-gradients",
+    family="pixel",
+    source="Sundararajan et al. 2017, eq. 1",
+    passes="n (forward + backward), n = 50",
+    summary="(x − x') · mean gradient on the way from the baseline x' to x",
+    makes="pixels",
+    relu=False,
+)
+def integrated_gradients(
+    trace: Trace, target: Tensor, *, steps: int = 50, baseline: float = 0.0, batch: int = 8
+) -> Tensor:
+    """Gradient averaged over the straight line from a constant baseline to the picture, times the difference.
+
+    ``baseline`` is in normalized units: 0 is the mean color. ``batch`` steps run at a time. Returns [B, H, W].
+    """
+    size = max(batch, trace.inputs.shape[0])
+    return _saliency(
+        _attribute(
+            trace, target, captum.attr.IntegratedGradients, n_steps=steps, baselines=baseline, internal_batch_size=size
+        )
+    )

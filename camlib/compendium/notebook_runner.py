@@ -1,0 +1,298 @@
+"""Run a notebook without a head and make what it leaves fit to be committed: same inputs, same bytes.
+
+    python -m camlib.compendium.notebook_runner run 01_feature_maps [--output build/notebooks] [-p network resnet18 ...]
+    python -m camlib.compendium.notebook_runner run 01_feature_maps 02_unified_framework --jobs 2
+    python -m camlib.compendium.notebook_runner clean notebooks/01_feature_maps.ipynb
+    python -m camlib.compendium.notebook_runner publish build/notebooks
+
+``run`` executes with papermill and cleans; with ``--lenient`` it leaves out cells that cannot run (see lenient.py).
+Several notebooks share one import of what they need (kernels.py) and run ``--jobs`` at a time.
+``publish`` copies runs without parameters over notebooks/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import re
+import shutil
+import sys
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import connection, get_context
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from nbformat import NotebookNode
+
+from camlib import paths
+from camlib.compendium import kernels
+from camlib.compendium.lenient import remarks
+from camlib.compendium.png import compact
+
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+KEPT_CELL_METADATA = ("jupyter", "tags")
+LARGEST_PNG = 100_000
+"""Bytes of an inline picture before its colors are rounded; a notebook stays under 1.5 MB."""
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+UNSTABLE_TEXT = re.compile(paths.MACHINE_PATH.pattern + r"|\b(?:site|dist)-packages\b|\bat 0x[0-9a-fA-F]{6,}")
+HEADLESS = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
+
+
+def run(
+    notebook: str | Path,
+    output: str | Path,
+    parameters: Mapping[str, Any] | None = None,
+    lenient: bool = False,
+    spare: kernels.SpareKernel | None = None,
+) -> Path:
+    """Execute ``notebook`` (path, or name in notebooks/) in its folder; write it, cleaned, into ``output``.
+
+    Without ``parameters`` the result must be fit for a commit: ValueError if ``problems`` finds anything.
+    With them an injected-parameters cell stays in it, outputs are not judged, and ``publish`` refuses it.
+    ``lenient`` leaves cells out that cannot run, as lenient.py says; it needs parameters, so that such a run is
+    never published. ``spare`` is the kernel to use, if one waits already.
+    Raises FileNotFoundError for an unknown notebook, ValueError for a parameter that the parameters cell
+    does not have and for ``lenient`` without any, papermill.PapermillExecutionError (with the traceback of the
+    cell) when a cell fails; then nothing is written and an earlier result is gone.
+    """
+    source, parameters = find_notebook(notebook), dict(parameters or {})
+    if unknown := sorted(set(parameters) - set(known := parameter_names(source))):
+        raise ValueError(f"{source.name} has no parameter {unknown}; its parameters cell has {known}.")
+    if lenient and not parameters:
+        raise ValueError("A lenient run needs parameters, e.g. -p profile paper: what lacks cells is never published.")
+    target = Path(output) / source.name
+    target.unlink(missing_ok=True)
+    executed = papermill.execute_notebook(
+        str(source),
+        None,
+        parameters,
+        kernel_name=KERNEL["name"],
+        language=KERNEL["language"],
+        kernel_manager_class=kernels.manager_class(lenient, spare),
+        progress_bar=False,
+        cwd=str(source.parent),
+    )
+    cleaned = clean(executed)
+    if not parameters and (found := problems(cleaned)):
+        raise ValueError("\n".join([f"{source.name} cannot be committed as it ran:", *found]))
+    return write(cleaned, target)
+
+
+def find_notebook(notebook: str | Path) -> Path:
+    """The file meant by a path or by a name such as "01_feature_maps"; FileNotFoundError lists the names."""
+    for path in (Path(notebook), paths.NOTEBOOKS / f"{notebook}.ipynb"):
+        if path.is_file():
+            return path.resolve()
+    there = ", ".join(sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))) or "none"
+    raise FileNotFoundError(f"notebook {str(notebook)!r} is no file and no name in notebooks/, which has: {there}.")
+
+
+def parameter_names(notebook: str | Path) -> list[str]:
+    """Names that the cell tagged "parameters" assigns, in order; empty without such a cell."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    trees = [ast.parse(cell.source) for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    names = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """A copy without anything that changes from run to run; cleaning it again changes nothing.
+
+    Cell ids become cell-0, cell-1, …; execution counts of cells that ran 1, 2, …; of cell metadata tags and
+    visibility stay; adjacent pieces of one stream are joined; widget states and views go (nbval never
+    compares them), their text stays; large pictures get rounded colors; notebook metadata names the kernel and
+    the language only.
+    """
+    cleaned = nbformat.from_dict(notebook)
+    cleaned.nbformat, cleaned.nbformat_minor = 4, 5
+    cleaned.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    count = 0
+    for index, cell in enumerate(cleaned.cells):
+        cell.id = f"cell-{index}"
+        cell.metadata = {key: cell.metadata[key] for key in KEPT_CELL_METADATA if cell.metadata.get(key)}
+        if cell.cell_type != "code":
+            continue
+        if cell.execution_count is not None:
+            cell.execution_count = count = count + 1
+        cell.outputs = [_clean_output(out, cell.execution_count) for out in _joined_streams(cell.outputs)]
+    return cleaned
+
+
+def _clean_output(output: NotebookNode, count: int | None) -> NotebookNode:
+    if "data" in output:
+        output.data.pop(WIDGET_VIEW, None)
+        if png := output.data.get("image/png"):
+            output.data["image/png"] = b64encode(compact(b64decode(png), LARGEST_PNG)).decode()
+    if output.output_type == "execute_result":
+        output.execution_count = count
+    return output
+
+
+def _joined_streams(outputs: Sequence[NotebookNode]) -> list[NotebookNode]:
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def problems(notebook: NotebookNode) -> list[str]:
+    """What keeps the outputs from a commit (errors, stderr, traces of the machine), a sentence each."""
+    found = []
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code":
+            continue
+        where = f"cell {index} ({cell.source.strip().partition(chr(10))[0]!r})"
+        for output in cell.outputs:
+            if output.output_type == "error":
+                found.append(f"{where} ends in {output.ename}: {output.evalue}")
+            elif output.get("name") == "stderr":
+                found.append(f"{where} writes to stderr; mend its cause: {output.text.strip()!r}")
+            found += [f"{where} shows what changes between machines: {text!r}" for text in _traces(output)]
+    return found
+
+
+def _traces(output: NotebookNode) -> Iterator[str]:
+    data = output.get("data", {})
+    for text in [output.get("text", ""), *(data[mime] for mime in data if mime.startswith("text/"))]:
+        if match := UNSTABLE_TEXT.search(text):
+            yield text[match.start() : match.start() + 60].partition("\n")[0]
+
+
+def write(notebook: NotebookNode, path: str | Path) -> Path:
+    """Write the notebook to a temporary name and rename it, so that ``path`` is whole or not there at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(nbformat.writes(notebook).rstrip("\n") + "\n", encoding="utf-8")
+    return temporary.replace(path)
+
+
+def publish(built: str | Path, notebooks: str | Path = paths.NOTEBOOKS) -> list[Path]:
+    """Copy every run in ``built`` over its notebook, all or none; returns the notebooks that were written.
+
+    Raises ValueError for a run with parameters and for a notebook that was edited after it ran. The copies
+    keep the time of the run, so make finds nothing to do afterwards.
+    """
+    runs = sorted(Path(built).glob("*.ipynb"))
+    for run_path in runs:
+        executed = nbformat.read(run_path, as_version=4)
+        if any("injected-parameters" in cell.metadata.get("tags", []) for cell in executed.cells):
+            raise ValueError(f"{run_path} was run with parameters (-p) and stays there; run it without them.")
+        original = nbformat.read(Path(notebooks) / run_path.name, as_version=4)
+        if [cell.source for cell in executed.cells] != [cell.source for cell in original.cells]:
+            raise ValueError(f"{run_path.name} was edited after it ran; run `make figures` first.")
+    return [Path(shutil.copy2(run_path, Path(notebooks) / run_path.name)) for run_path in runs]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line, see the head of this module; returns 1 after printing what is wrong to stderr."""
+    options = _parser().parse_args(arguments)
+    os.environ.pop("MPLBACKEND", None)  # kernels choose the inline backend
+    os.environ.update({name: value for name, value in HEADLESS.items() if name not in os.environ})
+    return _status(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    try:
+        return options.act(options) or 0
+    except (papermill.PapermillExecutionError, FileNotFoundError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m camlib.compendium.notebook_runner")
+    actions = parser.add_subparsers(required=True)
+    running = actions.add_parser("run", help="execute notebooks and clean them")
+    running.add_argument("notebooks", nargs="+", metavar="notebook", help="path, or name in notebooks/")
+    running.add_argument("--jobs", type=int, default=1, help="notebooks at the same time")
+    running.add_argument("--output", type=Path, default=paths.BUILD / "notebooks", help="folder of the result")
+    running.add_argument("-p", dest="parameters", nargs=2, action="append", metavar=("KEY", "VALUE"))
+    running.add_argument("--lenient", action="store_true", help="leave out cells that cannot run, and say which")
+    running.set_defaults(act=_run, spare=None)
+    cleaning = actions.add_parser("clean", help="clean a notebook in place")
+    cleaning.add_argument("notebook", help="path, or name in notebooks/")
+    cleaning.set_defaults(act=_clean)
+    publishing = actions.add_parser("publish", help="copy runs back over notebooks/")
+    publishing.add_argument("built", type=Path, help="folder of the runs")
+    publishing.set_defaults(act=_publish)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if len(options.notebooks) > 1:
+        return _run_several(options)
+    (notebook,), start = options.notebooks, time.monotonic()
+    name = Path(notebook).stem
+    parameters = {key: yaml.safe_load(value) for key, value in options.parameters or []}
+    if parameters:  # figures of another setting never replace the committed ones
+        os.environ.setdefault("CAMLIB_FIGURES", str(paths.BUILD / "figures-parameters"))
+    print(f"running {name} ...", flush=True)
+    target = run(notebook, options.output, parameters, options.lenient, options.spare)
+    said = [line for _, line in remarks(nbformat.read(target, as_version=4))]
+    also = f"; it left out or doubts {len(said)} times" if said else ""
+    print(f"{name} done in {time.monotonic() - start:.0f} s{also}", flush=True)
+    return 0
+
+
+def _run_several(options: argparse.Namespace) -> int:
+    """Each notebook in a process of its own, in order, ``options.jobs`` at a time; 1 if any of them fails."""
+    if options.jobs < 1:
+        raise ValueError(f"--jobs {options.jobs}: expected how many notebooks run at the same time, at least 1.")
+    found = [find_notebook(notebook) for notebook in options.notebooks]
+    if kernels.can_fork():
+        kernels.preload(found)
+    context = get_context("fork" if kernels.can_fork() else "spawn")
+    waiting = [context.Process(target=_run_in_child, args=(_with(options, notebooks=[path]),)) for path in found]
+    running, failed = [], 0
+    try:
+        while waiting or running:
+            while waiting and len(running) < options.jobs:
+                running.append(waiting.pop(0))
+                running[-1].start()
+            ready = connection.wait([process.sentinel for process in running])
+            for process in [process for process in running if process.sentinel in ready]:
+                process.join()
+                running.remove(process)
+                failed += process.exitcode != 0
+    finally:
+        for process in running:
+            process.terminate()
+    return int(failed > 0)
+
+
+def _run_in_child(options: argparse.Namespace) -> None:
+    spare = kernels.SpareKernel() if kernels.can_fork() else None
+    kernels.end_with_parent()
+    try:
+        sys.exit(_status(_with(options, spare=spare)))
+    finally:
+        if spare is not None:
+            spare.kill()
+
+
+def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **changes})
+
+
+def _clean(options: argparse.Namespace) -> None:
+    path = find_notebook(options.notebook)
+    write(clean(nbformat.read(path, as_version=4)), path)
+
+
+def _publish(options: argparse.Namespace) -> None:
+    for path in publish(options.built):
+        print(f"wrote {path.relative_to(paths.ROOT)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

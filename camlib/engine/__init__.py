@@ -1,0 +1,11 @@
+"""Many passes, fast: masked pictures, the private folded copy that scores them, and the process around it.
+
+It stands on pictures, layers, networks and framework; the trace, the metrics and the studies import from it.
+Take ``Scorer``, ``Tail`` (scoring), ``Masking``, ``blend`` (masking), ``fast_copy`` (folding), ``setup`` (runtime).
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submodules=["folding", "fusing", "masking", "runtime", "scoring"]
+)

@@ -1,5 +1,0 @@
-"""The papers' own setting: their networks by torchvision, their data from folders that the reader has.
-
-``make paper IMAGENET=DIR VOC=DIR`` runs ``python -m camlib.paper prepare``, the notebooks with ``profile=paper``, and
-``python -m camlib.paper finish``. What is missing stops nothing but what needs it, and is listed at the end.
-"""

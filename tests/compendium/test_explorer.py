@@ -1,0 +1,106 @@
+"""The explorer: every control leads to the map that ``explain`` makes."""
+
+import io
+from datetime import datetime
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import camlib
+from camlib.compendium.explorer import Explorer
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    return Explorer()
+
+
+@pytest.fixture(scope="module")
+def net():
+    return camlib.load_network("efficientnet-lite0")
+
+
+def uploaded(name, content):
+    """What the upload widget holds after a reader chose a file."""
+    when = datetime(2020, 1, 1)
+    return ({"name": name, "type": "", "size": len(content), "last_modified": when, "content": memoryview(content)},)
+
+
+def shown_png(explorer):
+    with Image.open(io.BytesIO(explorer.view.value)) as image:
+        return np.asarray(image)
+
+
+def test_every_choice_reaches_the_map(explorer, net):
+    explorer.photo.value = "goose"
+    explorer.method.value, explorer.layer.value = "layer-cam", "blocks.4"
+    expected = camlib.explain(net, camlib.load_photo("goose"), "layer-cam", layer="blocks.4")
+    assert torch.equal(explorer.explanation.heatmap, expected.heatmap)
+    assert explorer.target.label.startswith("goose")
+    assert "blocks.4" in explorer.message.value
+    assert "14 x 14" in explorer.message.value
+
+
+def test_every_control_shows_its_choice():
+    fresh = Explorer()
+    assert fresh.layer.label == "(the network's default: bn2)"
+    assert all(control.index is not None for control in (fresh.photo, fresh.network, fresh.target, fresh.method))
+
+
+def test_view_is_picture_beside_overlay(explorer):
+    explorer.photo.value = "bull-mastiff"
+    pixels = shown_png(explorer)
+    assert pixels.shape == (224, 448, 3)
+    picture = explorer.explanation.image.permute(1, 2, 0).numpy() * 255
+    assert np.abs(pixels[:, :224] - picture).max() <= 1
+    assert np.abs(pixels[:, 224:] - picture).mean() > 5
+
+
+def test_typed_class_wins_and_a_listed_one_takes_over_again(explorer):
+    explorer.photo.value, explorer.other.value = "bull-mastiff", "tabby"
+    assert explorer.explanation.target_name == "tabby"
+    explorer.target.value = 242
+    assert explorer.other.value == ""
+    assert explorer.explanation.target == 242
+
+
+def test_wrong_class_name_is_answered_under_the_picture(explorer):
+    explorer.photo.value = "bull-mastiff"
+    before = explorer.explanation
+    explorer.other.value = "tigre cat"
+    assert "Nearest: tiger cat" in explorer.message.value
+    assert explorer.explanation is before
+    explorer.other.value = ""
+
+
+def test_method_that_does_not_fit_the_layer_says_why(explorer):
+    explorer.layer.value, explorer.method.value = "blocks.4", "gap-cam"
+    assert "GAP-CAM needs a head" in explorer.message.value
+    explorer.layer.value = ""
+    assert explorer.explanation.method == "gap-cam"
+
+
+def test_network_change_offers_its_layers_and_classes(explorer):
+    explorer.method.value = "grad-cam"
+    explorer.network.value = "efficientnet-lite1"
+    assert explorer.explanation.network == "efficientnet-lite1"
+    assert explorer.explanation.raw.shape == (8, 8)
+    explorer.network.value = "efficientnet-lite0"
+
+
+def test_uploaded_photograph_is_explained(explorer, net):
+    own = camlib.load_photo("strawberry").resize((300, 200))
+    buffer = io.BytesIO()
+    own.save(buffer, "png")
+    explorer.upload.value = uploaded("own.png", buffer.getvalue())
+    assert explorer.photo.value == "your own picture"
+    target, layer = explorer.target.value, explorer.layer.value
+    expected = camlib.explain(net, own, explorer.method.value, target, layer or None)
+    assert torch.equal(explorer.explanation.heatmap, expected.heatmap)
+
+
+def test_upload_that_is_no_picture_is_answered(explorer):
+    explorer.upload.value = uploaded("own.txt", b"no picture")
+    assert "cannot be read as a picture" in explorer.message.value

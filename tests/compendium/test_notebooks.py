@@ -1,0 +1,226 @@
+"""Committed notebooks have the properties that comparison needs; the runner and its cleaner make them so."""
+
+import shutil
+import sys
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from camlib import paths
+from camlib.compendium import notebook_runner
+
+pytestmark = pytest.mark.usefixtures("own_environment")
+COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+PARAMETERS = ["profile", "network", "seed", "fast"]
+PARAMETERS_CELL = 'profile = "offline"\nnetwork = "a"\nseed = 0\nfast: bool = False'
+
+
+def each_notebook(test):
+    return pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)(test)
+
+
+def code_cells(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+@each_notebook
+def test_is_clean_and_was_run_to_its_end(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook == notebook_runner.clean(notebook), "run `python -m camlib.compendium.notebook_runner clean` on it"
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+@each_notebook
+def test_outputs_are_free_of_errors_stderr_and_traces_of_a_machine(path):
+    assert notebook_runner.problems(nbformat.read(path, as_version=4)) == []
+
+
+@each_notebook
+def test_parameters_cell_has_the_four_parameters_and_none_was_injected(path):
+    tags = [tag for cell in code_cells(path) for tag in cell.metadata.get("tags", [])]
+    assert tags.count("parameters") == 1
+    assert "injected-parameters" not in tags
+    assert notebook_runner.parameter_names(path) == PARAMETERS
+
+
+@each_notebook
+def test_is_small_and_so_are_its_cells(path):
+    assert path.stat().st_size < 1_500_000
+    assert max(len(cell.source.splitlines()) for cell in code_cells(path)) <= 20
+
+
+@each_notebook
+def test_no_cell_relies_on_a_semicolon_to_be_silent(path):
+    """nbval runs cells outside the history, where IPython overlooks a semicolon: assign to a name instead."""
+    assert [cell.source for cell in code_cells(path) if cell.source.rstrip().endswith(";")] == []
+
+
+def toy(*sources):
+    """A notebook with a parameters cell, not yet run, as an editor leaves it."""
+    cells = [new_markdown_cell("# Toy"), new_code_cell(PARAMETERS_CELL, metadata={"tags": ["parameters"]})]
+    return new_notebook(cells=[*cells, *(new_code_cell(source) for source in sources)])
+
+
+def saved(notebook, folder):
+    folder.mkdir(exist_ok=True)
+    nbformat.write(notebook, folder / "00_toy.ipynb")
+    return folder / "00_toy.ipynb"
+
+
+def used():
+    """A notebook by hand with everything that a session leaves behind."""
+    notebook = toy("print(1)", "2", "never_run()")
+    notebook.metadata = nbformat.from_dict({"kernelspec": {"name": "mine"}, "widgets": {"state": {}}})
+    _, first, second, third, _ = notebook.cells
+    first.execution_count, second.execution_count, third.execution_count = 3, 7, 12
+    second.metadata = nbformat.from_dict({"papermill": {"duration": 1.5}, "tags": [], "execution": {"x": "y"}})
+    second.outputs = [
+        new_output("stream", name="stdout", text="1"),
+        new_output("stream", name="stdout", text="\n"),
+        new_output("stream", name="stderr", text="careful"),
+        new_output("display_data", {"text/plain": "Box()", notebook_runner.WIDGET_VIEW: {"model_id": "9f"}}),
+    ]
+    third.outputs = [new_output("execute_result", {"text/plain": "2"}, execution_count=12)]
+    return notebook
+
+
+def test_cleaner_keeps_what_matters_and_drops_what_changes():
+    notebook = used()
+    cleaned = notebook_runner.clean(notebook)
+    _, first, second, third, fourth = cleaned.cells
+    assert [cell.id for cell in cleaned.cells] == [f"cell-{i}" for i in range(5)]
+    assert [cell.execution_count for cell in cleaned.cells[1:]] == [1, 2, 3, None]
+    assert (first.metadata, second.metadata, fourth.metadata) == ({"tags": ["parameters"]}, {}, {})
+    assert [(output.output_type, output.get("text")) for output in second.outputs] == [
+        ("stream", "1\n"),
+        ("stream", "careful"),
+        ("display_data", None),
+    ]
+    assert second.outputs[2].data == {"text/plain": "Box()"}
+    assert third.outputs[0].execution_count == 3
+    assert cleaned.metadata == {"kernelspec": notebook_runner.KERNEL, "language_info": {"name": "python"}}
+    assert notebook == used() | {"cells": notebook.cells}, "the argument stays as it was"
+    assert notebook.cells[2].outputs[3].data[notebook_runner.WIDGET_VIEW] == {"model_id": "9f"}
+
+
+def test_cleaner_is_idempotent(tmp_path):
+    once = notebook_runner.clean(used())
+    assert notebook_runner.clean(once) == once
+    path = saved(used(), tmp_path)
+    contents = []
+    for _ in range(2):
+        assert notebook_runner.main(["clean", str(path)]) == 0
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
+    assert contents[0].endswith(b"}\n")
+    assert list(tmp_path.iterdir()) == [path], "no temporary file stays"
+
+
+@pytest.mark.parametrize(
+    ("output", "problem"),
+    [
+        (new_output("stream", name="stderr", text="careful"), "writes to stderr"),
+        (new_output("error", ename="KeyError", evalue="'x'", traceback=[]), "ends in KeyError"),
+        (new_output("stream", name="stdout", text="in /" + "home/me/camlib"), "/" + "home/me/camlib"),
+        (new_output("display_data", {"text/html": "<b at 0x7f3a55e0>"}), "at 0x7f3a55e0"),
+        (new_output("execute_result", {"text/plain": "lib/site-packages/x.py"}), "site-packages/x.py"),
+    ],
+)
+def test_outputs_that_cannot_be_committed_are_named_with_their_cell(output, problem):
+    notebook = new_notebook(cells=[new_markdown_cell(), new_code_cell("x = 1\nx", outputs=[output])])
+    (found,) = notebook_runner.problems(notebook)
+    assert found.startswith("cell 1 ('x = 1') ")
+    assert problem in found
+
+
+@pytest.mark.parametrize("text", ["and/or", "https://x.org/home/me", "data/work/x", "0xff", "a/tmp/b", "5 / 3"])
+def test_harmless_text_is_no_problem(text):
+    output = new_output("stream", name="stdout", text=text)
+    assert notebook_runner.problems(new_notebook(cells=[new_code_cell("x", outputs=[output])])) == []
+
+
+def test_running_twice_gives_the_same_bytes_and_publishing_them_keeps_the_time(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    path = saved(
+        toy(
+            "import os, sys\nprint(os.path.basename(os.getcwd()), network, os.environ['TQDM_DISABLE'])",
+            f"assert sys.executable == {sys.executable!r}",
+            "import matplotlib.pyplot as plt\nlines = plt.plot([1, 2])",
+            "import ipywidgets\nipywidgets.Box([])",
+        ),
+        tmp_path / "notebooks",
+    )
+    built = [tmp_path / name / path.name for name in ("first", "second")]
+    for output in built:
+        assert notebook_runner.main(["run", str(path), "--output", str(output.parent)]) == 0
+    assert built[0].read_bytes() == built[1].read_bytes()
+    assert capsys.readouterr().out.startswith("running 00_toy ...\n00_toy done in ")
+    cells = nbformat.read(built[0], as_version=4).cells
+    assert cells[2].outputs[0].text == "notebooks a 1\n"
+    assert "image/png" in cells[4].outputs[0].data
+    (published,) = notebook_runner.publish(built[0].parent, path.parent)
+    assert published.read_bytes() == built[0].read_bytes()
+    assert published.stat().st_mtime_ns == built[0].stat().st_mtime_ns
+
+
+def test_run_with_parameters_injects_them_and_is_never_published(tmp_path, capsys):
+    path = saved(toy("assert (network, seed, fast) == ('b', 3, True)"), tmp_path / "notebooks")
+    before = path.read_bytes()
+    options = [
+        "--output",
+        str(tmp_path / "built"),
+        "-p",
+        "network",
+        "b",
+        "-p",
+        "seed",
+        "3",
+        "-p",
+        "fast",
+        "true",
+    ]
+    assert notebook_runner.main(["run", str(path), *options]) == 0
+    with pytest.raises(ValueError, match="run with parameters"):
+        notebook_runner.publish(tmp_path / "built", path.parent)
+    assert path.read_bytes() == before
+    assert notebook_runner.main(["run", str(path), "-p", "netwerk", "b"]) == 1
+    assert "no parameter ['netwerk']; its parameters cell has ['profile'," in capsys.readouterr().err
+
+
+def test_a_notebook_that_was_edited_after_its_run_is_not_overwritten(tmp_path):
+    saved(toy("1"), tmp_path / "built")
+    path = saved(toy("2"), tmp_path / "notebooks")
+    with pytest.raises(ValueError, match=r"00_toy\.ipynb was edited after it ran"):
+        notebook_runner.publish(tmp_path / "built", path.parent)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{}['missing']", "KeyError"),
+        ("import sys\nprint('careful', file=sys.stderr)", "cell 2 ('import sys') writes to stderr"),
+    ],
+)
+def test_a_run_that_fails_leaves_nothing_and_says_why(tmp_path, capsys, source, message):
+    path = saved(toy(source), tmp_path / "notebooks")
+    earlier = saved(toy(), tmp_path / "built")
+    assert notebook_runner.main(["run", str(path), "--output", str(earlier.parent)]) == 1
+    assert message in capsys.readouterr().err
+    assert not list(earlier.parent.iterdir())
+
+
+def test_a_failing_cell_raises_with_its_traceback(tmp_path):
+    with pytest.raises(papermill.PapermillExecutionError, match="ZeroDivisionError"):
+        notebook_runner.run(saved(toy("1 / 0"), tmp_path), tmp_path / "built")
+
+
+def test_an_unknown_notebook_is_named_with_those_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path)
+    shutil.copy(saved(toy(), tmp_path / "x"), tmp_path / "00_toy.ipynb")
+    assert notebook_runner.find_notebook("00_toy") == tmp_path / "00_toy.ipynb"
+    with pytest.raises(FileNotFoundError, match=r"'99_none' is no file .* has: 00_toy"):
+        notebook_runner.find_notebook("99_none")
