@@ -20,7 +20,6 @@ from camlib.metrics.localization import (
     energy_share,
     grid_pointing_share,
     iou_curve,
-    resized_boxes,
 )
 from camlib.metrics.registry import METRICS, Metric, find_metric, metric
 from camlib.metrics.sample import Sample, probability_score
@@ -55,7 +54,6 @@ __all__ = [
     "paired_difference",
     "pearson",
     "probability_score",
-    "resized_boxes",
     "shown_part",
     "spearman",
     "ssim",

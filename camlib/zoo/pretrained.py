@@ -8,7 +8,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -22,7 +21,8 @@ from torchvision.models import WeightsEnum, get_model, get_model_weights, list_m
 
 from camlib import checkpoints
 from camlib.checkpoints import WeightsUnavailable
-from camlib.data.photographs import weight_file
+from camlib.data.classes import imagenet_classes
+from camlib.data.manifest import weight_file
 from camlib.networks import Network
 from camlib.pictures import Preprocess
 from camlib.zoo.designs import DESIGNS
@@ -31,12 +31,6 @@ from camlib.zoo.trained import load_trained
 _LITE = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 _LITE_MEAN, _LITE_STD = (0.498,) * 3, (0.502,) * 3
 _UNUSABLE = (OSError, RuntimeError, ValueError, TypeError, EOFError, UnpicklingError, SafetensorError)
-
-
-@cache
-def imagenet_classes() -> tuple[str, ...]:
-    """The 1,000 ImageNet class names in the order of the logits, from torchvision's weight metadata."""
-    return tuple(get_model_weights("resnet18").IMAGENET1K_V1.meta["categories"])
 
 
 def list_networks() -> list[str]:
