@@ -8,75 +8,23 @@ backward pass from the logits to the layer and no more. Scores are kept for all 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
-from camlib import framework
-from camlib.engine.masking import Masking, blend, filler_of, live_channels, masks_of
-from camlib.engine.runtime import outside_stacklevel
+from camlib.engine import recording
+from camlib.engine.linear_head import LinearHead, proven_head
+from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
+from camlib.engine.masking import Masking, live_channels
+from camlib.engine.recording import widened
 from camlib.engine.scoring import Scorer, Tail, Writer, progress
-from camlib.layers import replacing_output
-from camlib.networks import Network, evaluating
+from camlib.networks import Network
 from camlib.pictures import Picture
 
-_SAMPLED_MASKS = 32
-
-
-class _Ablation:
-    """Writes feature maps [K, h, w] with one channel of each row set to 0; rewrites only what differs.
-
-    Copying all maps for each row takes a fifth of the time of an ablation in front of a linear head. The buffer is
-    written anew where the network behind the layer has changed it in place.
-    """
-
-    def __init__(self, maps: Tensor) -> None:
-        self.maps, self.zeroed, self.version = maps, slice(0, 0), -1
-
-    def __call__(self, buffer: Tensor, start: int, stop: int) -> None:
-        rows = torch.arange(len(buffer), device=buffer.device)
-        if buffer._version == self.version:
-            buffer[rows, self.zeroed.start + rows] = self.maps[self.zeroed][: len(buffer)]
-        else:
-            buffer.copy_(self.maps)
-        buffer[rows, start + rows] = 0
-        self.zeroed, self.version = slice(start, stop), buffer._version
-
-
-@dataclass(frozen=True)
-class LinearHead:
-    """A head that the trace proves to be linear behind the pooling, with the rows that CAM uses as weights.
-
-    ``form`` is the identity that holds on the trace, ``error`` its largest deviation relative to the largest logit:
-
-    - ``"y = w·GAP(M) + b"``: ResNet, EfficientNet (Zhou et al. 2016);
-    - ``"y = w·GAP(ReLU(M)) + b"``: DenseNet at ``norm5``;
-    - ``"y = GAP(ReLU(w·M + b))"``: SqueezeNet, whose 1x1 convolution is the classifier.
-    """
-
-    form: str
-    weight: Tensor
-    bias: Tensor
-    error: float
-    parameter: str
-
-
-HEAD_FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "y = w·GAP(M) + b": lambda m, w, b: m.mean(dim=(2, 3)) @ w.T + b,
-    "y = w·GAP(ReLU(M)) + b": lambda m, w, b: m.relu().mean(dim=(2, 3)) @ w.T + b,
-    "y = GAP(ReLU(w·M + b))": lambda m, w, b: (
-        (torch.einsum("ck,bkhw->bchw", w, m) + b.view(1, -1, 1, 1)).relu().mean(dim=(2, 3))
-    ),
-}
-_HEAD_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
-
-
-class ApproximationWarning(UserWarning):
-    """An approximation that was asked for was used; the message gives its measured error."""
+__all__ = ["ApproximationWarning", "LinearHead", "Trace"]
 
 
 class Trace:
@@ -110,10 +58,10 @@ class Trace:
         self.inputs = network.check_batch(inputs)
         self.layer = network.find_layer(layer, self.inputs)
         self.targets: list[Tensor] = []
-        self._leaf, logits = self._record(self.inputs)
+        self._leaf, logits = recording.record(network, self.layer, self.inputs)
         self._logits = network.check_logits(logits, self.inputs)
-        self.activations = _widened(self._leaf.detach())
-        self.logits = _widened(self._logits.detach())
+        self.activations = widened(self._leaf.detach())
+        self.logits = widened(self._logits.detach())
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
         self._masked: dict[Masking, Tensor] = {}
@@ -124,27 +72,6 @@ class Trace:
     def of(cls, network: Network, *photos: Picture, layer: str | nn.Module | None = None) -> Trace:
         """The trace of one or several pictures, prepared as the network wants them."""
         return cls(network, torch.stack([network.prepare(photo)[1] for photo in photos]), layer)
-
-    def _record(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """One forward pass: (feature maps as a leaf of the graph, logits of whatever type the module returns)."""
-        leaves: list[Tensor] = []
-
-        def record(output: Tensor) -> Tensor:
-            leaf = self.layer.to_maps(output).detach().clone().requires_grad_(True)
-            leaves.append(leaf)
-            torch.set_grad_enabled(True)  # the body runs without a graph, the head with one
-            return self.layer.from_maps(leaf, output).clone()  # a clone: the next in-place ReLU must not touch M
-
-        with (
-            torch.inference_mode(False),
-            torch.no_grad(),
-            evaluating(self.network.module),
-            replacing_output(self.network.module, self.layer, record),
-        ):
-            logits = self.network.module(inputs)
-        if not leaves:
-            raise ValueError(f"Layer {self.layer.name!r} did not run on {list(inputs.shape)}.")
-        return leaves[0], logits
 
     @property
     def probabilities(self) -> Tensor:
@@ -172,22 +99,20 @@ class Trace:
         """
         key = tuple(target.tolist())
         if key not in self._gradients:
-            self._gradients[key] = self._gradient_of(self._leaf, self._logits, target)
+            with self._saying_where():
+                self._gradients[key] = recording.gradient(self._leaf, self._logits, target)
         return self._gradients[key]
 
-    def _gradient_of(self, leaf: Tensor, logits: Tensor, target: Tensor) -> Tensor:
-        gradient = None
-        if logits.requires_grad:
-            with torch.inference_mode(False), torch.enable_grad():
-                index = target.to(logits.device).clone()  # autograd cannot save an index made in inference mode
-                score = logits.gather(1, index[:, None]).sum()
-                (gradient,) = torch.autograd.grad(score, leaf, retain_graph=True, allow_unused=True)
-        if gradient is None:
+    @contextmanager
+    def _saying_where(self) -> Iterator[None]:
+        """An error without names becomes one that says which layer the logits do not depend on."""
+        try:
+            yield
+        except recording.Unreached:
             raise ValueError(
                 f"The logits of {self.network.name} do not depend on layer {self.layer.name!r}. Choose a layer on "
                 f"the way to the logits, for example {self.network.find_layer(None, self.inputs).name!r}."
-            )
-        return _widened(gradient)
+            ) from None
 
     def noisy_moments(self, target: Tensor, samples: int, noise: float, seed: int) -> Tensor:
         """Means of g, g² and g³ over noisy copies of the pictures (Omeiza et al. 2019, eq. 7-8).
@@ -205,24 +130,11 @@ class Trace:
         wanted = {tuple(t.tolist()): t for t in [*self.targets, target]}
         known = self._moments.setdefault(key, {})
         if tuple(target.tolist()) not in known:
-            self._moments[key] = known = self._sample_moments(wanted, samples, noise, seed)
+            with self._saying_where():
+                self._moments[key] = known = recording.noisy_moments(
+                    self.network, self.layer, self.inputs, wanted, samples, noise, seed
+                )
         return known[tuple(target.tolist())]
-
-    def _sample_moments(
-        self, wanted: dict[tuple[int, ...], Tensor], samples: int, noise: float, seed: int
-    ) -> dict[tuple[int, ...], Tensor]:
-        generator = torch.Generator().manual_seed(seed)
-        spread = self.inputs.amax(dim=(1, 2, 3)) - self.inputs.amin(dim=(1, 2, 3))
-        sums = {key: torch.zeros(3, *self.activations.shape).to(self.activations) for key in wanted}
-        for _ in range(samples):
-            draw = torch.randn(self.inputs.shape[1:], generator=generator).to(self.inputs)
-            with torch.inference_mode(False):
-                noisy = self.inputs + (noise * spread.view(-1, 1, 1, 1) * draw).clone()
-            leaf, logits = self._record(noisy)
-            for key, target in wanted.items():
-                gradient = self._gradient_of(leaf, logits, target)
-                sums[key] += torch.stack([gradient, gradient**2, gradient**3])
-        return {key: total / samples for key, total in sums.items()}
 
     # -- scores of changed pictures and of changed feature maps ----------------------------------------------------
 
@@ -257,33 +169,13 @@ class Trace:
         return self._masked[masking]
 
     def _masked_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
-        picture, maps = self.inputs[b].to(self.activations.dtype), self.activations[b, channels]
-        size, filler = tuple(picture.shape[-2:]), filler_of(self.network, picture, masking)
-
-        def write(buffer: Tensor, start: int, stop: int) -> None:
-            blend(picture, masks_of(maps[start:stop], size, masking), filler, buffer)
-
+        write = masked_pictures(self.network, self.inputs[b], self.activations[b, channels], masking)
         return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
 
     def _report_precision(self, masking: Masking) -> None:
-        """Warn with the error of a low precision, measured on a sample of the masks of the first picture."""
-        channels = self.live[0].nonzero().flatten()
-        channels = channels[:: max(1, len(channels) // _SAMPLED_MASKS)][:_SAMPLED_MASKS]
-        if len(channels) < 2:
-            return
-        exact = self._masked_logits_of(0, channels, replace(masking, precision="float32"))
-        found = self._masked[masking][0, channels]
-        top = int(self.logits[0].argmax())
-        scores = torch.stack([found.softmax(dim=1)[:, top], exact.softmax(dim=1)[:, top]])
-        maps = framework.class_activation_map(scores, self.activations[0, channels].expand(2, -1, -1, -1))
-        r = float(torch.corrcoef(maps.flatten(1).double())[0, 1])
-        warnings.warn(
-            f"{masking.precision} scores, measured on {len(channels)} masks in both precisions: map correlation "
-            f"{r:.4f}, largest deviation of a probability {float((scores[0] - scores[1]).abs().max()):.1g}, of a "
-            f"logit {float((found - exact).abs().max()):.2g}.",
-            ApproximationWarning,
-            stacklevel=outside_stacklevel(),
-        )
+        maps = self.activations[0, sampled(self.live[0].nonzero().flatten())]
+        write, top = masked_pictures(self.network, self.inputs[0], maps, masking), int(self.logits[0].argmax())
+        warn_about_precision(write, maps, top, self.scorer(), self.scorer(masking.precision), masking.precision)
 
     def scorer(self, precision: str = "float32") -> Scorer:
         """The engine that runs many changed versions of the batch's pictures; made once a precision."""
@@ -325,38 +217,9 @@ class Trace:
     def ablated_logits(self) -> Tensor:
         """Logits with one channel at a time set to 0 (Desai and Ramaswamy 2020), [B, K, C]; K tails, no bodies."""
         channels = self.activations.shape[1]
-        return self.tail_logits("ablated", channels, lambda b: _Ablation(self.maps[b]), "ablated channels")
+        return self.tail_logits("ablated", channels, lambda b: Ablation(self.maps[b]), "ablated channels")
 
     @cached_property
     def head(self) -> LinearHead | None:
-        """The linear head that this trace proves, or None where no row of weights explains the logits.
-
-        Every weight matrix [C, K] of the network is tried in the three forms of :class:`LinearHead`; a form holds
-        when it reproduces all logits of all pictures to 1e-4 of the largest one (1e-9 in float64, 3e-2 in half
-        precision). A name is never looked at.
-        """
-        tolerance = _HEAD_TOLERANCE.get(self.network.dtype, 3e-2)
-        scale = self.logits.abs().max().clamp(min=1e-30)
-        best: LinearHead | None = None
-        for name, weight, bias in self._candidate_heads():
-            for form, logits_of in HEAD_FORMS.items():
-                error = float((logits_of(self.activations, weight, bias) - self.logits).abs().max() / scale)
-                if error <= tolerance and (best is None or error < best.error):
-                    best = LinearHead(form, weight, bias, error, name)
-        return best
-
-    def _candidate_heads(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """(name, weight [C, K], bias [C]) of every Linear or 1x1 convolution from K channels to C classes."""
-        shape = (self.logits.shape[1], self.activations.shape[1])
-        for name, child in self.network.module.named_modules():
-            weight = getattr(child, "weight", None)
-            if not isinstance(child, nn.Linear | nn.Conv2d) or weight.numel() != shape[0] * shape[1]:
-                continue
-            if tuple(weight.shape[:2]) == shape and bool(weight.any()):
-                bias = child.bias if child.bias is not None else weight.new_zeros(shape[0])
-                yield f"{name}.weight", _widened(weight.detach().reshape(shape)), _widened(bias.detach())
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    """float32 for half precision, everything else as it is: weights of maps are never computed in half precision."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+        """The linear head that this trace proves, or None; see :func:`camlib.engine.linear_head.proven_head`."""
+        return proven_head(self.network.module, self.activations, self.logits, self.network.dtype)

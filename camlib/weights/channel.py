@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from camlib.engine.linear_head import HEAD_FORMS
 from camlib.registry import method
-from camlib.trace import HEAD_FORMS, Trace
+from camlib.trace import Trace
 
 
 @method(

@@ -373,7 +373,7 @@ def test_a_json_file_that_cannot_be_read_is_named(tmp_path, text):
 
 
 def test_the_table_of_voc_classes_names_imagenet_classes_as_torchvision_does():
-    rows = [line.split(",") for line in (paths.ROOT / "camlib/voc_imagenet.csv").read_text().splitlines()[1:]]
+    rows = [line.split(",") for line in (paths.ROOT / "camlib/data/voc_imagenet.csv").read_text().splitlines()[1:]]
     assert {row[0] for row in rows} == {
         *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
         *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
