@@ -98,9 +98,9 @@ def explain(
     Warns:
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
     """
-    if isinstance(photo, list | tuple) and len(photo) == 1:
+    if _are_many(photo) and len(photo) == 1:
         photo = photo[0]
-    several = isinstance(photo, list | tuple) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
+    several = _are_many(photo) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
     if several:
         raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
     name = find_method(method).name
@@ -198,7 +198,7 @@ def _prepare(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
             f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
         )
     single: list[tuple[Any, bool]] = []  # (picture, ready network input?)
-    for photo in photos if isinstance(photos, list | tuple) else [photos]:
+    for photo in photos if _are_many(photos) else [photos]:
         if isinstance(photo, Tensor) and photo.dim() == 4:
             if not len(photo):
                 raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
@@ -217,6 +217,11 @@ def _prepare(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"Picture {index} of {len(single)} (counted from 0): {error}") from error
     return prepared
+
+
+def _are_many(photos: Any) -> bool:
+    """Whether it is a sequence of pictures and not one picture, or its path."""
+    return isinstance(photos, Sequence) and not isinstance(photos, str)
 
 
 def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]:

@@ -95,7 +95,7 @@ def refuse_taken(name: str, holder: Callable[..., Any], function: Callable[..., 
 
 
 def refuse_unknown(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """``options`` as given; raises ValueError if one is not among the ``known`` ones (option -> default) of ``name``."""
+    """``options`` as given; raises ValueError if one is not among the ``known`` options (with defaults) of ``name``."""
     if unknown := sorted(set(options) - set(known)):
         all_ = ", ".join(f"{key}={value!r}" for key, value in known.items()) or "none"
         raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}. Its options: {all_}.")
