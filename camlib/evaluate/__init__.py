@@ -1,9 +1,11 @@
-"""Evaluation at scale: many pictures, methods and metrics into a results store that can be stopped and resumed.
+"""Many pictures, methods and metrics into rows, in runs that can be stopped and resumed.
+
+It stands on data, the front door and the metrics; the compendium and notebooks import from it.
+Take ``Plan``, ``evaluate``, ``Results``, and ``Store`` for the rows themselves.
 
 ``python -m camlib.evaluate`` is its command line; from Python::
 
     from camlib import evaluate, load_network
-
     from camlib.data import datasets
 
     plan = evaluate.Plan(load_network("efficientnet-lite0"), ["grad-cam", "score-cam"], layers=["blocks.4"])
