@@ -1,5 +1,6 @@
 """One state for every test: seeds and threads as in the notebooks, no windows, the same examples always."""
 
+import gc
 import os
 from unittest import mock
 from urllib.error import URLError
@@ -56,6 +57,17 @@ def failing_download(monkeypatch):
     monkeypatch.delenv("CAMLIB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+
+
+def pytest_collection_finish():
+    """Modules and collected tests stay to the end: a pass of the garbage collector need not walk through them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    """At its end the process takes its modules down as always."""
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter):
