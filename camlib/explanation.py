@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from camlib import framework
 from camlib.engine.batches import Target, are_many, batches, prepared, target_columns, targets_by_picture
-from camlib.engine.runtime import outside_stacklevel
-from camlib.networks import Network
+from camlib.networks import Network, outside_stacklevel
 from camlib.pictures import Picture
 from camlib.registry import Detailed, Method, find_method
 from camlib.trace import Trace

@@ -21,6 +21,7 @@ from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures
 from camlib.engine.masking import Masking, live_channels
 from camlib.engine.recording import widened
 from camlib.engine.scoring import Scorer, Tail, Writer, progress
+from camlib.layers import Layer
 from camlib.networks import Network
 from camlib.pictures import Picture
 
@@ -30,16 +31,19 @@ __all__ = ["ApproximationWarning", "LinearHead", "Trace"]
 class Trace:
     """One recorded pass of a network over a batch, read by every method.
 
+    A network without any spatial layer has a trace, too, for methods that look at pixels alone: ``layer`` is then None,
+    and reading :attr:`activations` raises what :meth:`Network.find_layer` raises.
+
     Args:
         network: the classifier.
-        inputs: ready batch [B, C, H, W] (normalized).
+        inputs: ready batch [B, C, H, W] (normalized); [B, C, L] or [B, C, D, H, W].
         layer: the layer to record; a name, or None for the network's target layer.
 
     Attributes:
-        activations: M [B, K, h, w], float32 (float64 for a float64 network), detached.
-        logits: y [B, C], same type.
+        logits: y [B, C], float32 (float64 for a float64 network).
         inputs: the batch.
-        layer: the :class:`camlib.layers.Layer`.
+        ready: the network's twin, how it is called and what is known of it, for pictures of this size.
+        layer: the :class:`camlib.layers.Layer`, or None.
         targets: class indices [B] that are going to be asked for, if known; work that classes can share (noisy
             passes) is then done for all of them at once.
 
@@ -56,12 +60,17 @@ class Trace:
     ) -> None:
         self.network = network
         self.inputs = network.check_batch(inputs)
-        self.layer = network.find_layer(layer, self.inputs)
+        self.ready = network.ready(self.inputs)
         self.targets: list[Tensor] = []
-        self._leaf, logits = recording.record(network, self.layer, self.inputs)
-        self._logits = network.check_logits(logits, self.inputs)
-        self.activations = widened(self._leaf.detach())
-        self.logits = widened(self._logits.detach())
+        self.layer: Layer | None = None
+        self._recording: recording.Recording | None = None
+        if layer is None and network.target_layer is None and self.ready.survey.default is None:
+            self._logits = self._plain_logits()
+        else:
+            self.layer = network.layer_of(layer, self.ready.survey)
+            self._recording = recording.record(network, self.ready, self.layer, self.inputs)
+            self._logits = self._recording.logits
+        self.logits = widened(self._logits)
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
         self._masked: dict[Masking, Tensor] = {}
@@ -78,15 +87,35 @@ class Trace:
         """Softmax over classes of the logits, [B, C]."""
         return self.logits.softmax(dim=1)
 
+    def _plain_logits(self) -> Tensor:
+        with self.ready.held() as module, torch.no_grad():
+            return self.network.check_logits(self.ready.run(module, self.inputs.clone()), self.inputs)
+
+    @cached_property
+    def activations(self) -> Tensor:
+        """M [B, K, h, w], float32 (float64 for a float64 network), detached; [B, K, w] or [B, K, d, h, w].
+
+        Raises ValueError for a network without feature maps.
+        """
+        return widened(self.maps)
+
     @property
     def maps(self) -> Tensor:
         """The activations [B, K, h, w] in the network's own type: what the part behind the layer takes."""
-        return self._leaf.detach()
+        if self._recording is None:
+            self.network.layer_of(None, self.ready.survey)  # raises, and says why there is none
+        return self._recording.maps
 
     @property
     def positions(self) -> int:
         """h·w, the number of positions of a feature map."""
-        return self.activations.shape[-2] * self.activations.shape[-1]
+        return self.activations[0, 0].numel()
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """(H, W) of the input, to which maps are enlarged; (L,) or (D, H, W). The last axes, as many as the maps have."""
+        axes = len(self.layer.size) if self.layer is not None else self.inputs.dim() - 2
+        return tuple(self.inputs.shape[-axes:])
 
     def gradients(self, target: Tensor) -> Tensor:
         """Pixel gradients g_kij = ∂y_c/∂M_kij of each picture's target logit (Si et al. 2021, eq. 4).
@@ -100,19 +129,35 @@ class Trace:
         key = tuple(target.tolist())
         if key not in self._gradients:
             with self._saying_where():
-                self._gradients[key] = recording.gradient(self._leaf, self._logits, target)
+                self._gradients[key] = self._recorded().gradient(target)
         return self._gradients[key]
+
+    def _recorded(self) -> recording.Recording:
+        if self._recording is None:
+            self.network.layer_of(None, self.ready.survey)
+        return self._recording
 
     @contextmanager
     def _saying_where(self) -> Iterator[None]:
-        """An error without names becomes one that says which layer the logits do not depend on."""
+        """An error without names becomes one that says why no gradient of the logits reaches the layer."""
         try:
             yield
         except recording.Unreached:
-            raise ValueError(
-                f"The logits of {self.network.name} do not depend on layer {self.layer.name!r}. Choose a layer on "
-                f"the way to the logits, for example {self.network.find_layer(None, self.inputs).name!r}."
-            ) from None
+            raise ValueError(self._why_unreached()) from None
+
+    def _why_unreached(self) -> str:
+        name, network = self.layer.name, self.network.name
+        if recording.depends(self.ready, self.layer, self.inputs, self.maps, self._logits):
+            return (
+                f"The logits of {network} depend on layer {name!r}, but what follows it has no gradient (an integer or "
+                f"int8 part, argmax, NumPy, torch.inference_mode in its forward). Use a method that needs none: "
+                f"'score-cam', 'ablation-cam', 'recipro-cam', 'rise'."
+            )
+        other = self.ready.survey.default
+        instead = f", for example {other.name!r}" if other is not None and other.name != name else ""
+        return (
+            f"The logits of {network} do not depend on layer {name!r}. Choose a layer on the way to the logits{instead}."
+        )
 
     def noisy_moments(self, target: Tensor, samples: int, noise: float, seed: int) -> Tensor:
         """Means of g, g² and g³ over noisy copies of the pictures (Omeiza et al. 2019, eq. 7-8).
@@ -132,7 +177,7 @@ class Trace:
         if tuple(target.tolist()) not in known:
             with self._saying_where():
                 self._moments[key] = known = recording.noisy_moments(
-                    self.network, self.layer, self.inputs, wanted, samples, noise, seed
+                    self.network, self.ready, self.layer, self.inputs, wanted, samples, noise, seed
                 )
         return known[tuple(target.tolist())]
 
@@ -212,7 +257,7 @@ class Trace:
 
     def _tail(self, b: int) -> Tail:
         row = slice(b, b + 1)
-        return Tail(self.network, self.layer, self.inputs[row], self.maps[row], self._logits[row])
+        return Tail(self.ready, self.layer, self.inputs[row], self.maps[row], self._logits[row])
 
     def ablated_logits(self) -> Tensor:
         """Logits with one channel at a time set to 0 (Desai and Ramaswamy 2020), [B, K, C]; K tails, no bodies."""
@@ -222,4 +267,5 @@ class Trace:
     @cached_property
     def head(self) -> LinearHead | None:
         """The linear head that this trace proves, or None; see :func:`camlib.engine.linear_head.proven_head`."""
-        return proven_head(self.network.module, self.activations, self.logits, self.network.dtype)
+        with self.ready.held() as module:
+            return proven_head(module, self.activations, self.logits, self._logits.dtype)

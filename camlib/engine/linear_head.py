@@ -30,11 +30,9 @@ class LinearHead:
 
 
 HEAD_FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "y = w·GAP(M) + b": lambda m, w, b: m.mean(dim=(2, 3)) @ w.T + b,
-    "y = w·GAP(ReLU(M)) + b": lambda m, w, b: m.relu().mean(dim=(2, 3)) @ w.T + b,
-    "y = GAP(ReLU(w·M + b))": lambda m, w, b: (
-        (torch.einsum("ck,bkhw->bchw", w, m) + b.view(1, -1, 1, 1)).relu().mean(dim=(2, 3))
-    ),
+    "y = w·GAP(M) + b": lambda m, w, b: m.flatten(2).mean(dim=2) @ w.T + b,
+    "y = w·GAP(ReLU(M)) + b": lambda m, w, b: m.relu().flatten(2).mean(dim=2) @ w.T + b,
+    "y = GAP(ReLU(w·M + b))": lambda m, w, b: (w @ m.flatten(2) + b.view(1, -1, 1)).relu().mean(dim=2),
 }
 _HEAD_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 
@@ -50,7 +48,7 @@ def proven_head(module: nn.Module, activations: Tensor, logits: Tensor, dtype: t
         module: the network.
         activations: M [B, K, h, w].
         logits: y [B, C].
-        dtype: the network's own type.
+        dtype: the type in which the logits were computed.
     """
     tolerance = _HEAD_TOLERANCE.get(dtype, 3e-2)
     scale = logits.abs().max().clamp(min=1e-30)
@@ -67,7 +65,7 @@ def _candidates(module: nn.Module, shape: tuple[int, int]) -> Iterator[tuple[str
     """(name, weight [C, K], bias [C]) of every Linear or 1x1 convolution from K channels to C classes."""
     for name, child in module.named_modules():
         weight = getattr(child, "weight", None)
-        if not isinstance(child, nn.Linear | nn.Conv2d) or weight.numel() != shape[0] * shape[1]:
+        if not isinstance(child, nn.Linear | nn.modules.conv._ConvNd) or weight.numel() != shape[0] * shape[1]:
             continue
         if tuple(weight.shape[:2]) == shape and bool(weight.any()):
             bias = child.bias if child.bias is not None else weight.new_zeros(shape[0])

@@ -58,28 +58,29 @@ class Masking:
             )
 
 
-def masks_of(maps: Tensor, size: tuple[int, int], masking: Masking) -> Tensor:
+def masks_of(maps: Tensor, size: tuple[int, ...], masking: Masking) -> Tensor:
     """Masks [n, H, W] of feature maps [n, h, w]; a constant map becomes zeros."""
     if masking.order == "normalize-first":
         maps = framework.normalize(maps)[0]
-    up = upsampled(maps, size, masking.align_corners)
+    up = framework.upsample(maps, size, masking.align_corners)
+    up = up.clone() if up is maps else up  # it is scaled in place
     if masking.masks == "binary":
         return (up > 0).to(up)
     if masking.masks == "unshifted":
-        span = up.amax(dim=(1, 2), keepdim=True) - up.amin(dim=(1, 2), keepdim=True)
+        span = up.amax(dim=space_of(up), keepdim=True) - up.amin(dim=space_of(up), keepdim=True)
         return torch.where(span > 0, up / span, 0.0)
     scaled = up if masking.order == "normalize-first" else _scaled(up)
     return scaled if masking.masks == "scaled" else (scaled >= masking.threshold).to(up)
 
 
-def upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
-    """Bilinear upsampling [n, h, w] -> [n, H, W]."""
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=align_corners)[:, 0]
+def space_of(maps: Tensor) -> tuple[int, ...]:
+    """The axes of space of maps [n, h, w]: all but the first."""
+    return tuple(range(1, maps.dim()))
 
 
 def _scaled(maps: Tensor) -> Tensor:
     """Min-max per map, as :func:`camlib.framework.normalize` does for live maps, in two passes over the pixels."""
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    low, high = maps.amin(dim=space_of(maps), keepdim=True), maps.amax(dim=space_of(maps), keepdim=True)
     span = (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
     return maps.sub_(low).div_(span)
 
@@ -109,25 +110,29 @@ def constant_color(network: Network, inputs: Tensor, level: float) -> Tensor:
 
     A network whose transform hides its mean and standard deviation gets the picture's own extremes instead.
     """
-    if not network.normalization_known:
+    if not network.knows_colors_of(inputs):
         low, high = inputs.min(), inputs.max()
         return torch.full_like(inputs, float(low + level * (high - low)))
     return network.preprocess.normalize(torch.full_like(inputs, float(level))).to(inputs)
 
 
 def blurred(inputs: Tensor, sigma: float, radius: int | None = None) -> Tensor:
-    """Gaussian blur of a picture [C, H, W], mirrored at the border; ``radius`` cuts the kernel, else 4 sigma."""
+    """Gaussian blur of a picture [C, *space], mirrored at the border; ``radius`` cuts the kernel, else 4 sigma."""
     picture = inputs.detach().float().cpu().numpy()
     radius = round(4 * sigma) if radius is None else radius
-    made = gaussian_filter(picture, sigma, mode="mirror", radius=radius, axes=(1, 2))
+    made = gaussian_filter(picture, sigma, mode="mirror", radius=radius, axes=space_of(inputs))
     return torch.from_numpy(made).to(inputs)
 
 
 def blend(picture: Tensor, masks: Tensor, filler: Tensor | None, out: Tensor) -> None:
-    """``picture · mask + filler · (1 − mask)`` into ``out`` [n, C, H, W]; picture [C, H, W], masks [n, H, W]."""
+    """``picture · mask + filler · (1 − mask)`` into ``out`` [n, C, H, W]; picture [C, H, W], masks [n, H, W].
+
+    The axes of the masks are the last ones of the picture.
+    """
+    masks = masks.reshape(len(masks), *[1] * (picture.dim() + 1 - masks.dim()), *masks.shape[1:])
     if filler is None:
-        torch.mul(picture, masks[:, None], out=out)
+        torch.mul(picture, masks, out=out)
     elif out.dtype == picture.dtype:
-        torch.lerp(filler, picture, masks[:, None], out=out)
+        torch.lerp(filler, picture, masks, out=out)
     else:
-        out.copy_(torch.lerp(filler, picture, masks[:, None]))
+        out.copy_(torch.lerp(filler, picture, masks))

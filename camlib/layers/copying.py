@@ -10,46 +10,45 @@ import copy
 import functools
 import operator
 import random
-import sys
 import types
 import weakref
-from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Collection, Iterator
-from enum import Enum
+from collections import deque
+from collections.abc import Collection
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-_ATOMS = (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.device, torch.Size, range, slice)
-_MUTABLE = (list, dict, set, OrderedDict, defaultdict, deque)
-_PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
+from camlib.layers.parts import (
+    ATOMS,
+    MUTABLE,
+    PROXIES,
+    Scripted,
+    behind,
+    blank,
+    emptied,
+    has_own_eval,
+    holds_module,
+    inside,
+    is_helper,
+    like,
+    registered,
+    slots_of,
+    undecorated,
+    unwrapped,
+    view_of,
+)
+
 _TABLES = frozenset(nn.Module().__dict__)
 """Attributes of every module: its tensors, its children and its hooks."""
 _LONGEST = 1024
 """Longer lists and dictionaries (vocabularies) are copied only where they hold a module."""
 _DEEPEST = 50
-_FOREIGN = frozenset(sys.stdlib_module_names - {"types"}) | {"torch", "numpy", "PIL"}
-"""Packages whose objects are never taken apart; torch's are modules, tensors, or know no module."""
 
 
-def unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside ``torch.compile``, ``DataParallel`` and ``DistributedDataParallel``."""
-    while True:
-        if type(module) in _PROXIES:
-            module = _behind(module)
-        elif isinstance(module, DataParallel | DistributedDataParallel):
-            module = module.__dict__["_modules"]["module"]
-        elif type(module).__module__ == "torch._dynamo.eval_frame":  # importing the class takes a second
-            module = module.__dict__["_modules"]["_orig_mod"]
-        else:
-            return module
-
-
-def structural_copy(module: nn.Module) -> nn.Module:
+def structural_copy(module: nn.Module, private: Collection[int] = ()) -> nn.Module:
     """A copy of a module's structure in eval mode on the memory of its tensors; see :class:`Copier`."""
-    copier = Copier(module)
+    copier = Copier(module, private)
     if copier.weakly_held:
         copier.root.__dict__["_weakly_held"] = copier.weakly_held
     return copier.root
@@ -99,18 +98,18 @@ class Copier:
 
     def _copy(self, value: object) -> object:
         """The copy of any value; the value itself where there is nothing in it to protect."""
-        if isinstance(value, _ATOMS) and type(value) not in _PROXIES:
+        if isinstance(value, ATOMS) and type(value) not in PROXIES:
             return value
         known = self._made.get(id(value))
         return self._copy_of_new(value) if known is None else known
 
     def _copy_of_new(self, value: object) -> object:
-        if type(value) in _PROXIES or isinstance(value, weakref.ReferenceType):
+        if type(value) in PROXIES or isinstance(value, weakref.ReferenceType):
             return self._reference(value)
         for kind, how in self._HOW:
             if isinstance(value, kind):
                 return how(self, value)
-        return self._mutable(value) if type(value) in _MUTABLE else self._object(value)
+        return self._mutable(value) if type(value) in MUTABLE else self._object(value)
 
     def _keep(self, original: object, made: object) -> object:
         self._made[id(original)] = made
@@ -132,13 +131,13 @@ class Copier:
             return self._keep(given, self._copy(module))
         if isinstance(module, torch.jit.ScriptModule):
             return self._keep(module, Scripted(self._script(module)))
-        made = _blank(module)
+        made = blank(module)
         if made is None:
             return self._keep(module, module)
         self._keep(module, made)
         self.modules.append(module)
         self._fill(module, made)
-        made.__dict__.update(_undecorated(module, made))
+        made.__dict__.update(undecorated(module, made))
         if made.__dict__.get("_compiled_call_impl") is not None:
             made.__dict__["_compiled_call_impl"] = None
         if module.__dict__.get("training") and id(module) not in self.registered:
@@ -149,11 +148,11 @@ class Copier:
     def _fill(self, value: object, made: object) -> None:
         """Copy the attributes and items of an object into its new one."""
         for name, item in self._content(value.__dict__).items():
-            if name in _TABLES and type(item) in _MUTABLE and not item:  # the fast way for empty tables of hooks
+            if name in _TABLES and type(item) in MUTABLE and not item:  # the fast way for empty tables of hooks
                 made.__dict__[name] = type(self._content(item))()
             else:
                 made.__dict__[name] = self._copy(item)
-        for name in _slots(value):
+        for name in slots_of(value):
             object.__setattr__(made, name, self._copy(getattr(value, name)))
         if isinstance(value, list | dict | set | deque):
             self._fill_items(value, made)
@@ -206,7 +205,7 @@ class Copier:
     def _tensor(self, tensor: Tensor) -> Tensor:
         if id(tensor) in self._own:
             return self._owned(tensor, self.private)
-        view = _view(tensor)
+        view = view_of(tensor)
         self.shared[id(tensor)] = tensor, view
         return self._keep(tensor, view)
 
@@ -214,15 +213,15 @@ class Copier:
         """A copy with memory of its own."""
         if id(tensor) not in table:
             self.shared.pop(id(tensor), None)
-            table[id(tensor)] = tensor, _like(tensor, tensor.detach().clone())
+            table[id(tensor)] = tensor, like(tensor, tensor.detach().clone())
         return self._keep(tensor, table[id(tensor)][1])
 
     # -- containers, functions and objects ---------------------------------------------------------------------------
 
     def _mutable(self, value):
-        if len(value) > _LONGEST and not _holds_module(value, set()):
+        if len(value) > _LONGEST and not holds_module(value, set()):
             return value
-        made = self._keep(value, _emptied(value))
+        made = self._keep(value, emptied(value))
         self._fill_items(value, made)
         return made
 
@@ -233,12 +232,12 @@ class Copier:
         return self._keep(value, value._make(items) if hasattr(value, "_make") else type(value)(items))
 
     def _reference(self, value: object) -> object:
-        target = _behind(value)
+        target = behind(value)
         made = None if target is None else self._copy(target)
         if made is target:
             return value
         self.weakly_held.append(made)
-        return self._keep(value, weakref.proxy(made) if type(value) in _PROXIES else type(value)(made))
+        return self._keep(value, weakref.proxy(made) if type(value) in PROXIES else type(value)(made))
 
     def _method(self, method: types.MethodType) -> object:
         return self._keep(method, types.MethodType(self._copy(method.__func__), self._copy(method.__self__)))
@@ -252,7 +251,7 @@ class Copier:
         if (eager := function.__dict__.get("_torchdynamo_orig_callable")) is not None:
             return self._keep(function, self._copy(eager))
         cells = function.__closure__ or ()
-        held = [_holds_module(_in(cell), set()) for cell in cells]
+        held = [holds_module(inside(cell), set()) for cell in cells]
         if not any(held):
             return function
         own = tuple(types.CellType() if holds else cell for cell, holds in zip(cells, held, strict=True))
@@ -272,7 +271,7 @@ class Copier:
 
     def _object(self, value: object) -> object:
         """A helper object of the caller's: a new one with copied attributes, or itself where it cannot be copied."""
-        if not _is_helper(value) or self._depth >= _DEEPEST or (made := _blank(value)) is None:
+        if not is_helper(value) or self._depth >= _DEEPEST or (made := blank(value)) is None:
             return value
         self._keep(value, made)
         self._depth += 1
@@ -289,157 +288,3 @@ class Copier:
         (functools.partial, _partial),
         ((torch.Generator, np.random.Generator, np.random.RandomState, random.Random), _generator),
     )
-
-
-class Scripted(nn.Module):
-    """TorchScript as a module without children: it runs as a whole, and what happens inside cannot be seen."""
-
-    def __init__(self, script: nn.Module) -> None:
-        super().__init__()
-        self.__dict__["script"] = script  # not registered: hooks inside would change the caller's object, and not run
-        self.__dict__["training"] = False
-
-    def forward(self, *args: object, **kwargs: object) -> object:
-        return self.__dict__["script"](*args, **kwargs)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.__dict__["script"], name)
-
-
-def registered(root: nn.Module) -> Iterator[nn.Module]:
-    """The modules of a tree, wrappers taken off, each once; TorchScript is not entered."""
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        module = unwrapped(waiting.pop())
-        if id(module) not in seen:
-            seen.add(id(module))
-            yield module
-            if not isinstance(module, torch.jit.ScriptModule):
-                waiting += [child for child in module._modules.copy().values() if child is not None]
-
-
-def has_own_eval(module: nn.Module) -> bool:
-    """Whether changing the module's mode runs code of its own."""
-    kind = type(module)
-    inherited = kind.train is nn.Module.train and kind.eval is nn.Module.eval
-    return not inherited or not module.__dict__.keys().isdisjoint(("train", "eval"))
-
-
-@functools.lru_cache(maxsize=256)
-def _decorated(kind: type) -> dict[str, Callable]:
-    """Methods of a class that ``torch.compile`` decorates, as they were before."""
-    found: dict[str, Callable] = {}
-    for parent in reversed(kind.__mro__[:-1]):
-        for name, member in vars(parent).items():
-            if isinstance(member, types.FunctionType):
-                found.pop(name, None)
-                if (eager := member.__dict__.get("_torchdynamo_orig_callable")) is not None:
-                    found[name] = eager
-    return found
-
-
-def _undecorated(module: nn.Module, made: nn.Module) -> dict[str, Callable]:
-    methods = _decorated(type(module))
-    return {name: types.MethodType(eager, made) for name, eager in methods.items() if name not in module.__dict__}
-
-
-def _view(tensor: Tensor) -> Tensor:
-    """Another tensor on the same memory that needs no gradient; the tensor itself where there can be none."""
-    try:
-        if tensor.is_inference():  # its views would be inference tensors, too
-            bare = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
-            bare.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride())
-        else:
-            bare = tensor.detach()
-    except (RuntimeError, NotImplementedError, TypeError):
-        return tensor
-    return _like(tensor, bare)
-
-
-def _like(tensor: Tensor, bare: Tensor) -> Tensor:
-    """``bare`` as a parameter if ``tensor`` is one, with the attributes that somebody gave it."""
-    made = nn.Parameter(bare, requires_grad=False) if type(tensor) is nn.Parameter else bare
-    made.__dict__.update(getattr(tensor, "__dict__", {}))
-    return made
-
-
-def _blank(value: object) -> object | None:
-    """A new object of the same class without attributes, made without running its code; None if there is none."""
-    base = next((kind for kind in (dict, list, set, deque) if isinstance(value, kind)), object)
-    try:
-        return base.__new__(type(value))
-    except TypeError:
-        return None
-
-
-def _emptied(value):
-    if isinstance(value, defaultdict):
-        return defaultdict(value.default_factory)
-    return deque(maxlen=value.maxlen) if isinstance(value, deque) else type(value)()
-
-
-def _slots(value: object) -> Iterator[str]:
-    for kind in type(value).__mro__:
-        names = vars(kind).get("__slots__", ())
-        for name in (names,) if isinstance(names, str) else names:
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                yield name
-
-
-def _is_helper(value: object) -> bool:
-    kind = type(value)
-    return (
-        hasattr(value, "__dict__")
-        and not isinstance(value, type | types.ModuleType | Enum | BaseException)
-        and kind.__module__.partition(".")[0] not in _FOREIGN
-        and not hasattr(kind, "__del__")
-    )
-
-
-def _in(cell: types.CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:  # empty: the name is not bound yet
-        return None
-
-
-def _behind(reference: object) -> object:
-    """The object that a weak reference or proxy stands for; None if it is gone."""
-    try:
-        return reference() if isinstance(reference, weakref.ReferenceType) else reference.__init__.__self__
-    except ReferenceError:
-        return None
-
-
-def _holds_module(value: object, seen: set[int]) -> bool:
-    """Whether a module can be reached from a value through containers, closures, methods and helper objects."""
-    if isinstance(value, nn.Module):
-        return True
-    if isinstance(value, (*_ATOMS, Tensor)) or id(value) in seen or len(seen) > 10_000:
-        return False
-    seen.add(id(value))
-    return any(_holds_module(part, seen) for part in _parts(value))
-
-
-def _parts(value: object) -> Iterator[object]:
-    if isinstance(value, dict):
-        yield from _keys_and_values(value)
-    elif isinstance(value, list | set | deque | tuple | frozenset):
-        yield from tuple(value)
-    elif isinstance(value, types.FunctionType):
-        yield from map(_in, value.__closure__ or ())
-    elif isinstance(value, types.MethodType):
-        yield from (value.__self__, value.__func__)
-    elif isinstance(value, functools.partial):
-        yield from (value.func, value.args, value.keywords)
-    elif isinstance(value, weakref.ReferenceType):
-        yield value()
-    elif _is_helper(value):
-        yield from value.__dict__.copy().values()
-
-
-def _keys_and_values(table: dict) -> Iterator[object]:
-    copied = table.copy()
-    yield from copied
-    yield from copied.values()

@@ -111,8 +111,9 @@ def _what_is_read(run: Run, module: nn.Module, inputs: Tensor) -> list[Tensor]:
 
 def _patch_tokens_change(run: Run, module: nn.Module, inputs: Tensor, layer: Layer, read: list[Tensor]) -> bool:
     """Whether what is read changes when the patch tokens are turned around."""
-    with torch.no_grad(), replacing_output(
-        module, layer, lambda output: layer.from_maps(layer.to_maps(output).flip(-1) + 1, output)
+    with (
+        torch.no_grad(),
+        replacing_output(module, layer, lambda output: layer.from_maps(layer.to_maps(output).flip(-1) + 1, output)),
     ):
         changed = _what_is_read(run, module, inputs.clone())
     return any(not torch.equal(before, after) for before, after in zip(read, changed, strict=True))

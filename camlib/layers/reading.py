@@ -204,9 +204,7 @@ def _last(dims: int) -> tuple[int, ...]:
 def _proportional(size: tuple[int, ...], picture: tuple[int, ...]) -> bool:
     """Whether a map keeps the aspect ratio of the picture, up to a rounding of one cell."""
     sides = picture[-len(size) :]
-    return all(
-        abs(a - b * sides[i] / sides[i + 1]) <= max(1.0, 0.15 * a) for i, (a, b) in enumerate(pairwise(size))
-    )
+    return all(abs(a - b * sides[i] / sides[i + 1]) <= max(1.0, 0.15 * a) for i, (a, b) in enumerate(pairwise(size)))
 
 
 def _in_proportion(positions: int, picture: tuple[int, ...]) -> tuple[int, ...]:
@@ -252,9 +250,7 @@ def _ranked(size: tuple[int, ...], places: Tensor) -> tuple[int, ...] | None:
     return tuple(order.tolist()) if bool((cell[order] == torch.arange(len(cell))).all()) else None
 
 
-def _pooled(
-    finer: tuple[int, ...], order: tuple[int, ...], size: tuple[int, ...]
-) -> Iterator[tuple[int, ...]]:
+def _pooled(finer: tuple[int, ...], order: tuple[int, ...], size: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
     """Orders of a coarser grid whose tokens are made of neighbors, or of equally spaced ones, of a finer order."""
     if len(finer) != len(size) or any(a % b for a, b in zip(finer, size, strict=True)) or finer == size:
         return

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor, nn
 
 from camlib.layers.default import default_layer
 from camlib.layers.layer import Layer, split_name
-from camlib.layers.probing import Probe, layers_of
+from camlib.layers.locating import Response, Run, locate, probing_pictures
+from camlib.layers.probing import Probe, probe
+from camlib.layers.reading import Reader, group_head
+from camlib.layers.writing import WriteGuard, kept_random_state
+
+_TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3}
+"""Relative deviation of logits from which on two passes of one picture are taken to differ."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What one probing pass found out for inputs of one size.
+    """What the first passes found out for inputs of one size.
 
     Attributes:
         modules: names of all its modules.
@@ -25,6 +33,10 @@ class Survey:
         shapes: module -> shape of the tensor that it returns.
         functional_relus: number of ReLUs that are function calls.
         completed: modules in order of completion, with the shape of the tensor that each returned, or None.
+        together: whether several pictures run in one pass; False where batch mates matter, or are not allowed.
+        batch_matters: whether the logits of a picture depend on its batch mates.
+        random: whether two passes of one picture differ.
+        draws: whether a pass draws random numbers.
     """
 
     modules: frozenset[str]
@@ -35,20 +47,37 @@ class Survey:
     shapes: dict[str, list[int]]
     functional_relus: int
     completed: list[tuple[str, tuple[int, ...] | None]]
+    together: bool
+    batch_matters: bool
+    random: bool
+    draws: bool
 
     @classmethod
-    def of(cls, module: nn.Module, inputs: Tensor, found: Probe) -> Survey:
-        """What the probing pass of a module in eval mode on ``inputs`` [1, C, H, W] tells; a few more passes."""
-        return cls(
-            modules=frozenset(name for name, _ in module.named_modules()),
-            layers=layers_of(found),
-            default=default_layer(module, inputs, found),
-            calls=found.calls,
-            others=found.others,
-            shapes={o.name: list(o.tensor.shape) for o in found.outputs},
-            functional_relus=found.functional_relus,
-            completed=found.completed,
-        )
+    def of(cls, run: Run, module: nn.Module, inputs: Tensor, memory: Mapping[int, list[int]]) -> Survey:
+        """Run a module in eval mode on one noise picture [1, C, *space], on changed ones and on batches.
+
+        Raises :class:`camlib.layers.WritesToMemory` before a pass writes into ``memory``, and whatever the module
+        raises.
+        """
+        with WriteGuard(memory), kept_random_state() as drew:
+            found = probe(run, module, inputs.clone())
+        with WriteGuard(memory), kept_random_state():
+            responses, together, repeated = _responses(run, module, inputs, found)
+            reader = Reader(found, responses)
+            return cls(
+                modules=frozenset(name for name, _ in module.named_modules()),
+                layers=reader.layers(),
+                default=default_layer(run, module, inputs, reader),
+                calls=found.calls,
+                others=found.others,
+                shapes={o.name: list(o.tensor.shape) for o in found.outputs},
+                functional_relus=found.functional_relus,
+                completed=found.completed,
+                together=together,
+                batch_matters=not together and repeated is True,
+                random=repeated is False,
+                draws=drew[0],
+            )
 
     def body(self, layer: Layer) -> tuple[list[tuple[str, tuple[int, ...]]], list[str]]:
         """(outermost modules that are complete when the layer is, with their shapes; names of all that come later).
@@ -119,3 +148,38 @@ class Survey:
             f"Layer {module!r} returns {self.shapes[module]}, which is not a map over space with more than one "
             f"position. The last spatial layers are {', '.join(names[-4:])}."
         )
+
+
+def _responses(
+    run: Run, module: nn.Module, inputs: Tensor, found: Probe
+) -> tuple[dict[str, Response], bool, bool | None]:
+    """(how outputs follow the picture, whether pictures run together, whether a picture's logits come out again).
+
+    The last is None where that was not in question: one batch told all.
+    """
+    outputs: dict[str, dict[int, int]] = {}
+    for head in map(group_head, found.groups()):
+        if head.tensor.is_floating_point() and head.tensor.dim() > 2 and head.tensor.numel():
+            outputs.setdefault(head.name, {})[head.call] = len(head.tensor)
+    pictures = probing_pictures(inputs)
+    try:
+        responses, logits = locate(run, module, outputs, pictures, together=True)
+        complete = logits.shape == (len(pictures), *found.logits.shape[1:])
+    except Exception:  # it takes one picture at a time, or this is too much for its memory
+        complete = False
+    if not complete:
+        return locate(run, module, outputs, pictures, together=False)[0], False, None
+    if not deviates(logits[:1], found.logits):
+        return responses, True, None
+    with torch.no_grad():
+        repeated = not deviates(run(module, inputs.clone()), found.logits)
+    if repeated:
+        responses, _ = locate(run, module, outputs, pictures, together=False)
+    return responses, not repeated, repeated
+
+
+def deviates(logits: Tensor, expected: Tensor) -> bool:
+    """Whether logits differ by more than rounding does."""
+    scale = torch.maximum(logits.abs().max(), expected.abs().max()).clamp(min=1e-12)
+    tolerance = _TOLERANCE.get(expected.dtype, 0.1) * (1 if expected.device.type == "cpu" else 5)
+    return not bool((logits - expected).abs().max() <= tolerance * scale)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import itertools
 import operator
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from camlib.layers.copying import Copier, has_own_eval, unwrapped
+from camlib.layers.copying import Copier, structural_copy
+from camlib.layers.parts import has_own_eval
 
 
 class Twin:
@@ -28,10 +30,13 @@ class Twin:
     Attributes:
         module: the copy.
         lock: held by whoever runs the twin, hooks it or replaces a ``forward`` in it.
+        surveys, notes: what was found out about it; they go when the twin goes.
     """
 
     def __init__(self, module: nn.Module, private: Collection[int] = ()) -> None:
         self.lock = threading.RLock()
+        self.surveys: dict[Hashable, Any] = {}
+        self.notes: dict[Hashable, Any] = {}
         self._copier = Copier(module, private)
         self._watch = _Watch(self._copier)
         self.module: nn.Module = self._copier.root
@@ -41,8 +46,7 @@ class Twin:
 
         Its train or eval mode does not matter.
         """
-        with self.lock:
-            return self._watch.holds()
+        return self._watch.holds()
 
     def refresh(self) -> None:
         """Bring the tensors that are not shared back to the values that the caller's have now."""
@@ -50,6 +54,13 @@ class Twin:
             with torch.inference_mode(False), torch.no_grad():
                 for original, own in self._copier.private.values():
                     own.copy_(original)
+
+    def copy(self) -> nn.Module:
+        """A copy of the twin that may be run and changed without a lock; tensors that passes write into are its own."""
+        with self.lock:
+            self.refresh()
+            own = [id(tensor) for _, tensor in self._copier.private.values()]
+            return structural_copy(self.module, own)
 
     def counterpart(self, original: nn.Module) -> nn.Module | None:
         """The twin's module in the place of one of the caller's; None for a module that is not part of it."""
@@ -140,6 +151,3 @@ def _comparable(original: Tensor, view: Tensor) -> bool:
         return view.is_set_to(original)
     except (RuntimeError, NotImplementedError):  # sparse, quantized
         return False
-
-
-__all__ = ["Twin", "address_of", "unwrapped"]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from camlib import framework
-from camlib.engine.masking import Masking, blend, blurred, upsampled
+from camlib.engine.masking import Masking, blend, blurred
 from camlib.engine.scoring import Writer
 from camlib.registry import method
 from camlib.trace import Trace
@@ -159,7 +159,7 @@ def _rises(trace: Trace, b: int, target: int, maps: Tensor, blur: tuple[int, flo
     """ReLU(p(blurred picture with group l in focus) − p(blurred picture)) of each live group, [n]."""
     picture = trace.inputs[b].to(maps)
     filler, size = blurred(picture, blur[1], blur[0] // 2), tuple(picture.shape[-2:])
-    masks = torch.cat([maps.new_zeros(1, *size), framework.normalize(upsampled(maps, size))[0]])
+    masks = torch.cat([maps.new_zeros(1, *size), framework.normalize(framework.upsample(maps, size))[0]])
 
     def write(buffer: Tensor, start: int, stop: int) -> None:
         blend(picture, masks[start:stop], filler, buffer)

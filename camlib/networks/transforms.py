@@ -1,0 +1,114 @@
+"""What a caller's own transform does to a picture, found by giving it pictures of one color."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from camlib.layers import kept_random_state
+from camlib.pictures import Preprocess, three_values
+
+_SIDE = 512
+_NARROW = 0.05
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pictures reach the network, as far as it could be found out.
+
+    Attributes:
+        preprocess: size, mean and standard deviation; those of ImageNet where nothing is known.
+        normalization_known: whether mean and standard deviation were found.
+        fault: why no picture should go through the transform; "" if nothing speaks against it.
+    """
+
+    preprocess: Preprocess
+    normalization_known: bool
+    fault: str = ""
+
+
+def read_transform(transform: Preprocess | Callable | None) -> Reading:
+    """Size, mean and standard deviation of a transform.
+
+    A callable gets a black, a gray and a white picture: where it maps them along a line, whatever it is made of, that
+    line is its normalization, in the scale that the network sees. Otherwise its attributes ``mean``, ``std``,
+    ``size`` and ``crop_size`` are read.
+    """
+    if transform is None:
+        return Reading(Preprocess(), True)
+    if isinstance(transform, Preprocess):
+        return Reading(transform, True)
+    told = _attributes(transform)
+    with kept_random_state(), torch.no_grad():
+        levels = [_level(transform, value) for value in (0, 51, 255)]
+    if any(level is None for level in levels):
+        return _told(told)
+    black, gray, white = (level[0] for level in levels)
+    size, span = levels[0][1], white - black
+    if bool((span.abs() < _NARROW).all()):
+        return Reading(Preprocess(size), False, _narrow(black, white))
+    if bool((black + 0.2 * span - gray).abs().max() > 0.01 * span.abs().max()) or not bool(span.abs().min() > 0):
+        return Reading(Preprocess(size), False)
+    mean, std = tuple((-black / span).tolist()), tuple((1 / span).tolist())
+    if any(value <= 0 for value in std):
+        return Reading(Preprocess(size), False)  # an inverted picture
+    if (exact := told.get("mean")) and _near(exact, mean) and _near(told["std"], std):
+        mean, std = three_values(exact, len(mean)), three_values(told["std"], len(mean))
+    return Reading(Preprocess(size, mean, std), True)
+
+
+def _level(transform: Callable, value: int) -> tuple[Tensor, tuple[int, int]] | None:
+    """What the middle pixel of a picture of one gray level becomes, and the size of the result."""
+    try:
+        made = transform(Image.new("RGB", (_SIDE, _SIDE), (value, value, value)))
+    except Exception:  # it wants other pictures; then nothing is known of it
+        return None
+    if not isinstance(made, Tensor) or made.dim() != 3 or not made.is_floating_point() or 0 in made.shape:
+        return None
+    middle = made[:, made.shape[1] // 2, made.shape[2] // 2].detach().double().cpu()
+    return (middle, tuple(made.shape[1:])) if bool(middle.isfinite().all()) else None
+
+
+def _attributes(transform: Callable) -> dict[str, tuple]:
+    known: dict[str, tuple] = {}
+    for part in [transform, *(getattr(transform, "transforms", None) or [])]:
+        mean, std = getattr(part, "mean", None), getattr(part, "std", None)
+        if mean is not None and std is not None:
+            known["mean"], known["std"] = _numbers(mean), _numbers(std)
+        size = getattr(part, "crop_size", None) or getattr(part, "size", None)
+        if size is not None:
+            size = [size] if isinstance(size, int) else list(size)
+            known["size"] = (int(size[0]), int(size[-1]))
+    return known
+
+
+def _numbers(value: object) -> tuple[float, ...]:
+    return tuple(torch.as_tensor(value, dtype=torch.float64).flatten().tolist())
+
+
+def _told(known: dict[str, tuple]) -> Reading:
+    """What the attributes say; a mean of the 0..255 scale says nothing about pictures in [0, 1]."""
+    size = {"size": known["size"]} if "size" in known else {}
+    if "mean" not in known or max(map(abs, known["mean"] + known["std"])) > 2 or min(known["std"]) <= 0:
+        return Reading(Preprocess(**size), False)
+    channels = max(3, len(known["mean"]))
+    mean, std = three_values(known["mean"], channels), three_values(known["std"], channels)
+    return Reading(Preprocess(**size, mean=mean, std=std), True)
+
+
+def _near(told: tuple[float, ...], found: tuple[float, ...]) -> bool:
+    if len(told) not in (1, len(found)):
+        return False
+    return all(abs(a - b) < 1e-4 * max(1.0, abs(b)) for a, b in zip(three_values(told, len(found)), found, strict=True))
+
+
+def _narrow(black: Tensor, white: Tensor) -> str:
+    return (
+        f"The transform makes {float(black[0]):.4g} of black and {float(white[0]):.4g} of white, so the network would "
+        f"see next to nothing: its mean and std are of the 0..255 scale, its pictures of the 0..1 scale. Divide mean "
+        f"and std by 255."
+    )
