@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from camlib.data.boxes import Box
 from camlib.data.datasets import Dataset, Example, LabeledBox, boxes_on_input, classes_of
 from camlib.evaluate import store
 from camlib.evaluate.judge import Judge
@@ -29,7 +30,6 @@ from camlib.evaluate.store import Row
 from camlib.evaluate.table import Results
 from camlib.explanation import DegenerateMapWarning, Explanation, compare
 from camlib.metrics import Sample, control_maps
-from camlib.metrics.sample import Box
 
 _FOLDERS = re.compile(r"(?<![\w.:/+-])/(?:[^\s/'\"]+/)+")
 """The folders of an absolute path; what is left of it is the file's name."""

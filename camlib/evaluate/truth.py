@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from camlib.data.boxes import Box
 from camlib.evaluate.grid_game import Mosaics
 from camlib.explanation import Explanation
 from camlib.metrics import METRICS
 from camlib.metrics.registry import NEEDS
-from camlib.metrics.sample import Box
 from camlib.networks import Network
 
 Lookup = Callable[[Explanation], Any] | Mapping[int, Any] | Sequence[Any]
