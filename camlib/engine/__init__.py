@@ -1,4 +1,4 @@
-"""Many passes, fast: masked pictures, the private folded copy that scores them, and the process around it.
+"""Many passes, fast: masked pictures, the folded copy that scores them, the process.
 
 It stands on pictures, layers, networks and framework; the trace, the metrics and the studies import from it.
 Take ``Scorer``, ``Tail`` (scoring), ``Masking``, ``blend`` (masking), ``fast_copy`` (folding), ``setup`` (runtime).
@@ -7,5 +7,16 @@ Take ``Scorer``, ``Tail`` (scoring), ``Masking``, ``blend`` (masking), ``fast_co
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["folding", "fusing", "masking", "runtime", "scoring"]
+    __name__,
+    submodules=[
+        "batches",
+        "folding",
+        "fusing",
+        "linear_head",
+        "masked",
+        "masking",
+        "recording",
+        "runtime",
+        "scoring",
+    ],
 )

@@ -1,9 +1,10 @@
-"""Evaluation at scale: many pictures, methods and metrics into a results store that can be stopped and resumed.
+"""Evaluation: explanations and data sets become rows of numbers, and rows become means and differences.
 
-``python -m camlib.evaluate`` is its command line; from Python::
+It stands on explanation, metrics and data; only the compendium imports from it. Take ``score`` and ``mosaics`` (a list
+of explanations, judged at once), or ``Plan`` and ``evaluate`` (many pictures, into a store that can be stopped and
+resumed; ``python -m camlib.evaluate`` is its command line)::
 
     from camlib import evaluate, load_network
-
     from camlib.data import datasets
 
     plan = evaluate.Plan(load_network("efficientnet-lite0"), ["grad-cam", "score-cam"], layers=["blocks.4"])
@@ -11,9 +12,18 @@
     results.table
 """
 
-from camlib.evaluate.plan import TARGETS, Choice, Plan
-from camlib.evaluate.runner import evaluate
-from camlib.evaluate.store import STATUSES, Row, Setting, Store
-from camlib.evaluate.table import Results
+import lazy_loader
 
-__all__ = ["STATUSES", "TARGETS", "Choice", "Plan", "Results", "Row", "Setting", "Store", "evaluate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["grid_game", "judge", "plan", "rows", "runner", "scores", "store", "table", "truth"],
+    submod_attrs={
+        "grid_game": ["Mosaics", "mosaics"],
+        "plan": ["TARGETS", "Choice", "Plan"],
+        "rows": ["score"],
+        "runner": ["evaluate"],
+        "scores": ["Scores"],
+        "store": ["STATUSES", "Row", "Setting", "Store"],
+        "table": ["Results"],
+    },
+)
