@@ -23,9 +23,9 @@ ORDER = [
     {"weights/"},
     {"baselines/"},
     {"explanation.py"},
+    {"plots/"},
     {"metrics/"},
     {"studies/", "training/", "evaluate/"},
-    {"plots/"},
     {"compendium/"},
 ]
 """Rooms from the ground up: a file imports from rooms of earlier lines, and from its own room."""
