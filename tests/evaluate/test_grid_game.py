@@ -15,7 +15,7 @@ from torchvision import transforms
 import camlib
 from camlib import Network
 from camlib.data.datasets import Example
-from camlib.data.photographs import square
+from camlib.data.mosaics import square
 from camlib.evaluate import Mosaics, grid_game
 from camlib.metrics import grid_pointing_share
 
