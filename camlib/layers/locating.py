@@ -18,6 +18,8 @@ Run = Callable[[nn.Module, Tensor], Tensor]
 """``run(module, pictures)`` calls a module with a batch and returns its logits [B, C]."""
 
 _LOW = 0.1
+_AMPLITUDE = {torch.float64: 0.05, torch.float32: 0.05}
+"""Of the noise: small, so that the response is a linear one, and well above rounding errors (0.5 in half precision)."""
 _KEPT = 24
 """Positions of an axis that are looked at; the tokens of a sequence all are."""
 
@@ -27,23 +29,24 @@ class Response:
     """How the output of one call of a module follows the picture.
 
     Attributes:
-        slopes: [axes of the output behind the first, axes of space]: 1 where going along the one is going along the
-            other, about 0 where it is not.
+        slopes: for each axis of the output behind the first, for each axis of space: 1 where going along the one is
+            going along the other, about 0 where it is not.
         places: coordinate of each token [axes of space, N] between 0 and 1, for outputs [B, N, K]; else None.
         views_apart: whether row v·B + b and not b·V + v belongs to view v of picture b.
         row_slopes: the same as ``slopes`` for the rows of one picture, where it has several.
     """
 
-    slopes: Tensor
+    slopes: list[list[float]]
     places: Tensor | None
     views_apart: bool
-    row_slopes: Tensor
+    row_slopes: list[float]
 
 
 def probing_pictures(picture: Tensor) -> Tensor:
     """The picture [1, C, *space], with noise, and with the noise weighted along each axis: [2 + axes, C, *space]."""
     axes = picture.dim() - 2
     noise = torch.rand(picture.shape, generator=torch.Generator().manual_seed(1)).to(picture) - 0.5
+    noise = noise * _AMPLITUDE.get(picture.dtype, 0.5)
     weighted = [noise]
     for axis in range(2, 2 + axes):
         shape = [1] * picture.dim()
@@ -130,7 +133,7 @@ def _response(parts: list[Tensor], views: int) -> Response | None:
     changes = apart if views_apart else beside  # [pictures, views, *axes]
     changes = changes[1:] - changes[:1]
     energy = changes.square()
-    slopes = torch.stack([_slopes(energy, axis) for axis in range(2, energy.dim())])
+    slopes = [_slopes(energy, axis) for axis in range(2, energy.dim())]
     places = _ratios(energy, 2) if energy.dim() == 4 and views == 1 else None
     return Response(slopes, places, views_apart, _slopes(energy, 1))
 
@@ -148,15 +151,13 @@ def _ratios(energy: Tensor, axis: int) -> Tensor:
     return torch.where(plain > 1e-12 * plain.max().clamp(min=1e-30), (ratio - _LOW) / (1 - _LOW), 0.5)
 
 
-def _slopes(energy: Tensor, axis: int) -> Tensor:
-    """Slope of the coordinates over the positions of an axis, weighted with what changes there, [directions]."""
+def _slopes(energy: Tensor, axis: int) -> list[float]:
+    """Slope of the coordinates over the positions of an axis, weighted with what changes there, by direction."""
     positions = energy.shape[axis]
-    if positions < 2:
-        return torch.zeros(len(energy) - 1)
     others = [other for other in range(1, energy.dim()) if other != axis]
-    weights = energy[0].unsqueeze(0).sum(dim=others)[0]
-    if not bool(weights.any()):
-        return torch.zeros(len(energy) - 1)
+    weights = energy[:1].sum(dim=others)[0]
+    if positions < 2 or not bool(weights.any()):
+        return [0.0] * (len(energy) - 1)
     weights, x = weights / weights.sum(), _centers(positions)
     x = x - (weights * x).sum()
-    return (_ratios(energy, axis) * weights * x).sum(dim=1) / (weights * x.square()).sum().clamp(min=1e-12)
+    return ((_ratios(energy, axis) * weights * x).sum(dim=1) / (weights * x.square()).sum().clamp(min=1e-12)).tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise, permutations
@@ -15,8 +15,8 @@ from camlib.layers.layer import Layer
 from camlib.layers.locating import Response
 from camlib.layers.probing import Output, Probe
 
-_CLEAR = 0.1
-"""Slope from which on an axis of an output is taken to follow an axis of the picture (1 is exactly, 0 not at all)."""
+_PROVEN, _LIKELY = 0.3, 0.1
+"""Slopes from which on an axis of an output follows an axis of the picture (1 is exactly, 0 not at all)."""
 _ALIKE = 0.5
 """Correlation from which on tokens are taken to lie in an order."""
 _MOST_CLASS_TOKENS = 8
@@ -34,6 +34,7 @@ class Reader:
     probe: Probe
     responses: dict[str, Response]
     _orders: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict)  # grid -> order of its tokens
+    _layers: dict[tuple[int, int], Layer | None] = field(default_factory=dict)
 
     def layers(self) -> list[Layer]:
         """Every spatial layer in the order in which the network computes them."""
@@ -42,7 +43,9 @@ class Reader:
     def variants(self, group: list[Output]) -> list[Layer]:
         """The layer of a group, followed by its rectified form where only a function call makes that."""
         first = group_head(group)
-        layer = self._read(first)
+        if first.key not in self._layers:
+            self._layers[first.key] = self._read(first)
+        layer = self._layers[first.key]
         if layer is None:
             return []
         aliases = tuple(_label(o, self.probe) for o in group if o is not first)
@@ -73,7 +76,7 @@ class Reader:
 
     def _map(self, output: Output, response: Response | None, base: dict) -> Layer | None:
         rows, shape = output.tensor.shape[0], tuple(output.tensor.shape)
-        if rows > 1 and (response is None or bool((response.row_slopes.abs() > _CLEAR).any())):
+        if rows > 1 and (response is None or max(map(abs, response.row_slopes)) > _PROVEN):
             return None  # another batch, or windows of the picture
         axes = self._axes(output, response)
         if axes is None:
@@ -96,35 +99,41 @@ class Reader:
     def _axes(self, output: Output, response: Response | None) -> tuple[int, ...] | None:
         """The axes (channels, *space): as the picture proves, else as the modules around it and its aspect suggest."""
         shape = tuple(output.tensor.shape)
-        expected = _last(len(shape)) if output.channels_last else tuple(range(1, len(shape)))
+        natural, last = tuple(range(1, len(shape))), _last(len(shape))
+        usual = [last, natural] if output.channels_last else [natural, last]
         if response is not None:
-            best = max(permutations(range(1, len(shape))), key=lambda axes: self._evidence(axes, expected, response))
-            if all(self._follows(axis, own, response) for axis, own in self._pairs(best) if shape[axis] > 1):
+            best = max(permutations(natural), key=lambda axes: self._evidence(axes, usual, response))
+            if self._follows(best, shape, response, _PROVEN):
                 return best
-            if any(self._contradicts(axis, own, response) for axis, own in self._pairs(expected) if shape[axis] > 1):
+            if self._contradicts(usual[0], shape, response):
                 return None
-        size = tuple(shape[axis] for axis in expected[1:])
-        return expected if _proportional(size, self.probe.input_size) else None
+        fitting = [axes for axes in usual if _proportional([shape[axis] for axis in axes[1:]], self.probe.input_size)]
+        if fitting:
+            return fitting[0]
+        return usual[0] if response is not None and self._follows(usual[0], shape, response, _LIKELY) else None
 
     def _pairs(self, axes: tuple[int, ...]) -> list[tuple[int, int]]:
         """(axis of the output, axis of the picture that it would be); the last axes of the picture are meant."""
         first = len(self.probe.input_size) - (len(axes) - 1)
         return [(axis, first + position) for position, axis in enumerate(axes[1:])]
 
-    def _evidence(self, axes: tuple[int, ...], expected: tuple[int, ...], response: Response) -> float:
-        usual = 0.1 * (axes == expected) + 0.05 * (axes in (tuple(sorted(axes)), _last(len(axes) + 1)))
-        followed = sum(float(response.slopes[axis - 1, own]) for axis, own in self._pairs(axes))
-        return usual + followed - 0.5 * float(response.slopes[axes[0] - 1].abs().sum())
+    def _evidence(self, axes: tuple[int, ...], usual: list[tuple[int, ...]], response: Response) -> float:
+        preferred = 0.1 * (axes == usual[0]) + 0.05 * (axes == usual[1])
+        followed = sum(response.slopes[axis - 1][own] for axis, own in self._pairs(axes))
+        return preferred + followed - 0.5 * sum(map(abs, response.slopes[axes[0] - 1]))
 
-    def _follows(self, axis: int, own: int, response: Response) -> bool:
-        slopes = response.slopes[axis - 1]
-        return float(slopes[own]) >= _CLEAR and not self._contradicts(axis, own, response)
+    def _follows(self, axes: tuple[int, ...], shape: tuple[int, ...], response: Response, slope: float) -> bool:
+        """Whether every axis of space, if it is longer than 1, goes along its axis of the picture."""
+        return all(response.slopes[axis - 1][own] >= slope for axis, own in self._pairs(axes) if shape[axis] > 1)
 
-    def _contradicts(self, axis: int, own: int, response: Response) -> bool:
-        """Whether an axis goes along another axis of the picture than it should."""
-        slopes = response.slopes[axis - 1].abs()
-        other = max((float(slope) for place, slope in enumerate(slopes) if place != own), default=0.0)
-        return other > 2 * _CLEAR and other > 2 * float(slopes[own])
+    def _contradicts(self, axes: tuple[int, ...], shape: tuple[int, ...], response: Response) -> bool:
+        """Whether an axis of some length goes along another axis of the picture than its own (attention weights)."""
+        for axis, own in self._pairs(axes):
+            slopes = list(map(abs, response.slopes[axis - 1]))
+            other = max((slope for place, slope in enumerate(slopes) if place != own), default=0.0)
+            if shape[axis] > 3 and other > max(_PROVEN, 2 * slopes[own]):
+                return True
+        return False
 
     # -- tokens ------------------------------------------------------------------------------------------------------
 
@@ -201,7 +210,7 @@ def _last(dims: int) -> tuple[int, ...]:
     return dims - 1, *range(1, dims - 1)
 
 
-def _proportional(size: tuple[int, ...], picture: tuple[int, ...]) -> bool:
+def _proportional(size: Sequence[int], picture: tuple[int, ...]) -> bool:
     """Whether a map keeps the aspect ratio of the picture, up to a rounding of one cell."""
     sides = picture[-len(size) :]
     return all(abs(a - b * sides[i] / sides[i + 1]) <= max(1.0, 0.15 * a) for i, (a, b) in enumerate(pairwise(size)))

@@ -59,15 +59,20 @@ class Survey:
         Raises :class:`camlib.layers.WritesToMemory` before a pass writes into ``memory``, and whatever the module
         raises.
         """
-        with WriteGuard(memory), kept_random_state() as drew:
-            found = probe(run, module, inputs.clone())
-        with WriteGuard(memory), kept_random_state():
-            responses, together, repeated = _responses(run, module, inputs, found)
+
+        def guarded(module: nn.Module, pictures: Tensor) -> Tensor:
+            with WriteGuard(memory):
+                return run(module, pictures)
+
+        with kept_random_state() as drew:
+            found = probe(guarded, module, inputs.clone())
+        with kept_random_state():
+            responses, together, repeated = _responses(guarded, module, inputs, found)
             reader = Reader(found, responses)
             return cls(
                 modules=frozenset(name for name, _ in module.named_modules()),
                 layers=reader.layers(),
-                default=default_layer(run, module, inputs, reader),
+                default=default_layer(guarded, module, inputs, reader),
                 calls=found.calls,
                 others=found.others,
                 shapes={o.name: list(o.tensor.shape) for o in found.outputs},

@@ -293,9 +293,11 @@ def test_a_missing_file_and_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mean": (0.5,), "std": (0.5, 0.5)}, "expected one or three values each"),
-        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "expected one or three values each"),
-        ({"std": (0.2, 0.0, 0.2)}, "expected positive values"),
+        ({"mean": (0.5,), "std": (0.5, 0.5)}, "as many values of the one as of the other"),
+        ({"mean": (), "std": ()}, "as many values of the one as of the other"),
+        ({"mean": "gray"}, "numbers, one a channel; given 'gray'"),
+        ({"std": (0.2, 0.0, 0.2)}, "positive values for std"),
+        ({"mean": (0.5, float("nan"), 0.5)}, "finite numbers"),
         ({"interpolation": "nearest"}, r"'nearest': expected one of \['bicubic', 'bilinear'\]"),
         ({"size": (0, 224)}, r"expected \(height, width\)"),
         ({"size": (224,)}, r"expected \(height, width\)"),
