@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.engine.batches import Target, are_many, batches, prepared, target_columns, targets_by_picture
+from camlib.engine.batches import Target, are_many, batches, is_batch, prepared, target_columns, targets_by_picture
 from camlib.networks import Network, outside_stacklevel
 from camlib.pictures import Picture
 from camlib.registry import Detailed, Method, find_method
@@ -98,8 +98,7 @@ def explain(
     """
     if are_many(photo) and len(photo) == 1:
         photo = photo[0]
-    several = are_many(photo) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
-    if several:
+    if are_many(photo) or (isinstance(net, Network) and is_batch(net, photo) and photo.shape[0] > 1):
         raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
     name = find_method(method).name
     chosen = _methods([name], {name: options})
@@ -204,29 +203,35 @@ def _explain_batch(
     weights = made if method.makes == "weights" else None
     signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
     if not bool(signed.isfinite().all()):
-        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
+        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer_name!r} of {trace.network.name}.")
     raw = signed.relu() if (method.relu if relu is None else relu) else signed
-    heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
+    raw = raw if method.makes == "pixels" else trace.unfolded(raw)
+    heatmaps, flat = framework.normalize(framework.upsample(raw, trace.size))
     probabilities = trace.probabilities
     return [
         Explanation(
             heatmap=heatmaps[b].float().cpu(),
             raw=raw[b].float().cpu(),
-            weights=None if weights is None else weights[b].float().cpu(),
+            weights=None if weights is None else _unfolded(trace, weights[b]).float().cpu(),
             target=int(target[b]),
             target_name=trace.network.class_name(int(target[b])),
             probability=float(probabilities[b, target[b]]),
             method=method.name,
-            layer=trace.layer.name,
+            layer=trace.layer_name,
             network=trace.network.name,
             picture=index,
             image=images[b],
             degenerate=bool(flat[b]),
-            reason=_why_flat(signed[b], weights[b] if weights is not None else None) if flat[b] else None,
+            reason=_why_flat(method, signed[b], weights[b] if weights is not None else None) if flat[b] else None,
             details=dict(details[b]),
         )
         for b, index in enumerate(indices)
     ]
+
+
+def _unfolded(trace: Trace, weights: Tensor) -> Tensor:
+    """Pixel weights [K, h, w] in the layer's own axes of space; weights [K] as they are."""
+    return weights if weights.dim() == 1 else trace.unfolded(weights)
 
 
 def _with_details(made: Any, pictures: int) -> tuple[Any, Sequence[Mapping[str, Any]]]:
@@ -236,12 +241,11 @@ def _with_details(made: Any, pictures: int) -> tuple[Any, Sequence[Mapping[str, 
 
 def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
     """What a method returned, if it has one of the shapes that it promised."""
-    b, k, h, w = trace.activations.shape
-    shapes = {
-        "weights": [[b, k], [b, k, h, w]],
-        "map": [[b, h, w]],
-        "pixels": [[b, *trace.inputs.shape[-2:]]],
-    }[method.makes]
+    if method.makes == "pixels":
+        shapes = [[len(trace.inputs), *trace.size]]
+    else:
+        b, k, h, w = trace.activations.shape
+        shapes = [[b, k], [b, k, h, w]] if method.makes == "weights" else [[b, h, w]]
     given = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
     if given not in shapes:
         raise ValueError(
@@ -251,7 +255,9 @@ def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
     return made
 
 
-def _why_flat(signed: Tensor, weights: Tensor | None) -> str:
+def _why_flat(method: Method, signed: Tensor, weights: Tensor | None) -> str:
+    if method.makes == "pixels" and not bool(signed.any()):
+        return "nothing that was done to the picture changed the score of this class"
     if weights is not None and not bool(weights.any()):
         return "every class activation weight is zero: no gradient of this class reaches the layer"
     if not bool(signed.any()):

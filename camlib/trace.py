@@ -15,6 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from camlib import framework
 from camlib.engine import recording
 from camlib.engine.linear_head import LinearHead, proven_head
 from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
@@ -93,8 +94,9 @@ class Trace:
 
     @cached_property
     def activations(self) -> Tensor:
-        """M [B, K, h, w], float32 (float64 for a float64 network), detached; [B, K, w] or [B, K, d, h, w].
+        """M [B, K, h, w], float32 (float64 for a float64 network), detached.
 
+        Maps of a sound have h = 1, the slices of a volume lie below each other (h = d·h); :meth:`unfolded` undoes that.
         Raises ValueError for a network without feature maps.
         """
         return widened(self.maps)
@@ -102,14 +104,35 @@ class Trace:
     @property
     def maps(self) -> Tensor:
         """The activations [B, K, h, w] in the network's own type: what the part behind the layer takes."""
+        return self._folded(self._recorded().maps)
+
+    def _recorded(self) -> recording.Recording:
         if self._recording is None:
-            self.network.layer_of(None, self.ready.survey)  # raises, and says why there is none
-        return self._recording.maps
+            self.network.layer_of(None, self.ready.survey)  # raises, and says why there is no layer
+        return self._recording
+
+    def _folded(self, maps: Tensor) -> Tensor:
+        """[..., K, *space] as [..., K, h, w]."""
+        axes = len(self.layer.size)
+        return maps if axes == 2 else maps.reshape(*maps.shape[:-axes], *self.layer.folded)
+
+    def unfolded(self, values: Tensor) -> Tensor:
+        """Values [..., h, w], one a position of the maps, in the layer's own axes of space: [..., w], [..., d, h, w]."""
+        return values if len(self.layer.size) == 2 else values.reshape(*values.shape[:-2], *self.layer.size)
+
+    def enlarged(self, maps: Tensor) -> Tensor:
+        """Maps [n, h, w] linearly upsampled to the size of the input, [n, H, W]; [n, L], [n, D, H, W]."""
+        return framework.upsample(self.unfolded(maps), self.size)
 
     @property
     def positions(self) -> int:
         """h·w, the number of positions of a feature map."""
         return self.activations[0, 0].numel()
+
+    @property
+    def layer_name(self) -> str:
+        """Name of the layer; "" where the network has none."""
+        return "" if self.layer is None else self.layer.name
 
     @property
     def size(self) -> tuple[int, ...]:
@@ -129,13 +152,8 @@ class Trace:
         key = tuple(target.tolist())
         if key not in self._gradients:
             with self._saying_where():
-                self._gradients[key] = self._recorded().gradient(target)
+                self._gradients[key] = self._folded(self._recorded().gradient(target))
         return self._gradients[key]
-
-    def _recorded(self) -> recording.Recording:
-        if self._recording is None:
-            self.network.layer_of(None, self.ready.survey)
-        return self._recording
 
     @contextmanager
     def _saying_where(self) -> Iterator[None]:
@@ -147,7 +165,7 @@ class Trace:
 
     def _why_unreached(self) -> str:
         name, network = self.layer.name, self.network.name
-        if recording.depends(self.ready, self.layer, self.inputs, self.maps, self._logits):
+        if recording.depends(self.ready, self.layer, self.inputs, self._recorded().maps, self._logits):
             return (
                 f"The logits of {network} depend on layer {name!r}, but what follows it has no gradient (an integer or "
                 f"int8 part, argmax, NumPy, torch.inference_mode in its forward). Use a method that needs none: "
@@ -176,9 +194,10 @@ class Trace:
         known = self._moments.setdefault(key, {})
         if tuple(target.tolist()) not in known:
             with self._saying_where():
-                self._moments[key] = known = recording.noisy_moments(
+                found = recording.noisy_moments(
                     self.network, self.ready, self.layer, self.inputs, wanted, samples, noise, seed
                 )
+                self._moments[key] = known = {asked: self._folded(moments) for asked, moments in found.items()}
         return known[tuple(target.tolist())]
 
     # -- scores of changed pictures and of changed feature maps ----------------------------------------------------
@@ -214,11 +233,12 @@ class Trace:
         return self._masked[masking]
 
     def _masked_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
-        write = masked_pictures(self.network, self.inputs[b], self.activations[b, channels], masking)
+        maps = self.unfolded(self.activations[b, channels])
+        write = masked_pictures(self.network, self.inputs[b], maps, masking)
         return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
 
     def _report_precision(self, masking: Masking) -> None:
-        maps = self.activations[0, sampled(self.live[0].nonzero().flatten())]
+        maps = self.unfolded(self.activations[0, sampled(self.live[0].nonzero().flatten())])
         write, top = masked_pictures(self.network, self.inputs[0], maps, masking), int(self.logits[0].argmax())
         warn_about_precision(write, maps, top, self.scorer(), self.scorer(masking.precision), masking.precision)
 
@@ -251,13 +271,19 @@ class Trace:
             made = []
             with progress(count * len(self.inputs), what) as advance:
                 for b in range(len(self.inputs)):
-                    made.append(self._tail(b).logits(count, write(b), advance))
+                    made.append(self._tail(b).logits(count, self._folding(write(b)), advance))
             self._kept[key] = torch.stack(made).to(self.logits)
         return self._kept[key]
 
     def _tail(self, b: int) -> Tail:
         row = slice(b, b + 1)
-        return Tail(self.ready, self.layer, self.inputs[row], self.maps[row], self._logits[row])
+        return Tail(self.ready, self.layer, self.inputs[row], self._recorded().maps[row], self._logits[row])
+
+    def _folding(self, write: Writer) -> Writer:
+        """A writer of [n, K, h, w] as one of the layer's own axes of space."""
+        if len(self.layer.size) == 2:
+            return write
+        return lambda buffer, start, stop: write(buffer.view(*buffer.shape[:2], *self.layer.folded), start, stop)
 
     def ablated_logits(self) -> Tensor:
         """Logits with one channel at a time set to 0 (Desai and Ramaswamy 2020), [B, K, C]; K tails, no bodies."""

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+from camlib import framework
 from camlib.engine.masking import blend, blurred
 from camlib.engine.scoring import Writer, progress
 from camlib.registry import method
@@ -45,17 +46,17 @@ def rise(
             f"masks={masks}, cells={cells}, probability={probability}: expected masks >= 1, cells >= 1 and a "
             f"probability between 0 and 1."
         )
-    source = RandomMasks(masks, cells, probability, seed, tuple(trace.inputs.shape[-2:]))
+    source = RandomMasks(masks, cells, probability, seed, trace.size)
 
     def write(b: int) -> Writer:
-        picture = trace.inputs[b].to(trace.activations.dtype)
+        picture = trace.inputs[b].to(trace.logits.dtype)
         return lambda buffer, start, stop: blend(picture, source[start:stop].to(picture), None, buffer)
 
     logits = trace.picture_logits(("rise", masks, cells, probability, seed), masks, write, "random masks")
     scores = logits.softmax(dim=2)[torch.arange(len(logits)), :, target.to(logits.device)]  # [B, N]
-    saliency = torch.zeros(len(scores), *trace.inputs.shape[-2:]).to(scores)
+    saliency = torch.zeros(len(scores), *trace.size).to(scores)
     for start in range(0, masks, 64):
-        saliency += torch.einsum("bn,nhw->bhw", scores[:, start : start + 64], source[start : start + 64].to(scores))
+        saliency += torch.einsum("bn,n...->b...", scores[:, start : start + 64], source[start : start + 64].to(scores))
     return saliency / (masks * probability)
 
 
@@ -63,22 +64,32 @@ class RandomMasks:
     """RISE's masks: random cells, linearly enlarged by more than the picture and cropped at a random offset.
 
     ``masks[start:stop]`` makes that part of them, float32 [n, H, W] in [0, 1]; nothing is kept but cells and offsets.
+    ``size`` has one side for every axis of space.
     """
 
-    def __init__(self, count: int, cells: int, probability: float, seed: int, size: tuple[int, int]) -> None:
+    def __init__(self, count: int, cells: int, probability: float, seed: int, size: tuple[int, ...]) -> None:
         generator = torch.Generator().manual_seed(seed)
-        self.grids = (torch.rand(count, cells, cells, generator=generator) < probability).float()
+        self.grids = (torch.rand(count, *[cells] * len(size), generator=generator) < probability).float()
         self.size, self.cells = size, cells
         steps = [math.ceil(side / cells) for side in size]
         self.offsets = torch.stack([torch.randint(0, step, (count,), generator=generator) for step in steps], dim=1)
         self._enlarge = [_enlarging(cells, (cells + 1) * step) for step in steps]
 
     def __getitem__(self, part: slice) -> Tensor:
-        rows, columns = (
+        matrices = [
             torch.stack([self._enlarge[axis][o : o + side] for o in self.offsets[part, axis].tolist()])
             for axis, side in enumerate(self.size)
-        )
-        return rows @ self.grids[part] @ columns.mT  # [n, H, cells] · [n, cells, cells] · [n, cells, W]
+        ]
+        return enlarged(self.grids[part], matrices)
+
+
+def enlarged(grids: Tensor, matrices: list[Tensor]) -> Tensor:
+    """Grids [n, cells, cells] made larger by a matrix [n, side, cells] (or one for all) an axis, [n, H, W]."""
+    for axis, matrix in enumerate(matrices[:-1], start=1):
+        moved = grids.movedim(axis, 1)
+        grids = (matrix @ moved.flatten(2)).unflatten(2, moved.shape[2:]).movedim(1, axis)
+    rows = grids.reshape(len(grids), -1, grids.shape[-1])
+    return (rows @ matrices[-1].mT).reshape(*grids.shape[:-1], matrices[-1].shape[-2])
 
 
 def _enlarging(cells: int, length: int) -> Tensor:
@@ -141,7 +152,8 @@ def mask(
         maps = []
         for b in range(len(target)):
             problem = _Masking(trace, b, int(target[b]), cell, sigma, jitter, seed)
-            maps.append(1 - problem.solve(steps, learning_rate, weights, advance))
+            kept = problem.solve(steps, learning_rate, weights, advance)
+            maps.append(framework.difference(torch.ones_like(kept), kept))
     return torch.stack(maps).float()
 
 
@@ -149,39 +161,52 @@ class _Masking:
     """The optimization of one picture's mask."""
 
     def __init__(self, trace: Trace, b: int, target: int, cell: int, sigma: float, jitter: int, seed: int) -> None:
+        self.axes = tuple(range(-len(trace.size), 0))
         with torch.inference_mode(False):
             self.picture = trace.inputs[b : b + 1].clone()
-            self.blurred = blurred(self.picture[0], sigma)[None]
-            self.enlarge = [_enlarging_smoothly(side, cell).to(self.picture) for side in self.picture.shape[-2:]]
+            self.blurred = blurred(self.picture[0], sigma, axes=self.axes)[None]
+            self.enlarge = [_enlarging_smoothly(side, cell).to(self.picture) for side in trace.size]
         self.scorer, self.target, self.jitter = trace.scorer(), target, jitter
         self.generator = torch.Generator().manual_seed(seed)
 
     def solve(self, steps: int, rate: float, weights: tuple[float, float, float], advance) -> Tensor:
+        """The mask [H, W] that keeps the picture where it is 1."""
         with torch.inference_mode(False), torch.enable_grad():
             values = self.picture.new_ones([matrix.shape[1] for matrix in self.enlarge]).requires_grad_(True)
             adam = torch.optim.Adam([values], lr=rate)
             for _ in range(steps):
                 adam.zero_grad()
-                values.grad = torch.autograd.grad(self._objective(values, *weights), values)[0]
-                adam.step()
-                values.data.clamp_(0, 1)
+                objective = self._objective(values, *weights)
+                if objective.requires_grad:  # else neither the score nor a penalty depends on the mask
+                    values.grad = torch.autograd.grad(objective, values)[0]
+                    adam.step()
+                    values.data.clamp_(0, 1)
                 advance(1)
             return self._smooth(values).detach()
 
     def _objective(self, values: Tensor, l1: float, tv: float, power: float) -> Tensor:
         m = self._smooth(values)
-        shift = [int(torch.randint(0, self.jitter + 1, (1,), generator=self.generator)) for _ in range(2)]
-        picture, blurred = (torch.roll(shown, shift, dims=(2, 3)) for shown in (self.picture, self.blurred))
+        shift = [int(torch.randint(0, self.jitter + 1, (1,), generator=self.generator)) for _ in self.axes]
+        picture, blurred = (torch.roll(shown, shift, dims=self.axes) for shown in (self.picture, self.blurred))
         shown = m * picture + (1 - m) * blurred
         probability = self.scorer.run(shown).softmax(dim=1)[0, self.target]
-        down, right = values[..., 1:, :-1] - values[..., :-1, :-1], values[..., :-1, 1:] - values[..., :-1, :-1]
-        rough = ((down**2 + right**2 + 1e-20) ** (power / 2)).sum()
+        steep = sum(difference**2 for difference in _differences(values))
+        rough = ((steep + 1e-20) ** (power / 2)).sum()
         return probability + l1 * (1 - values).abs().sum() + tv * rough
 
     def _smooth(self, values: Tensor) -> Tensor:
         """The mask at the size of the picture, [H, W]: cells enlarged, then blurred, both linear in each direction."""
-        rows, columns = self.enlarge
-        return rows @ values @ columns.mT
+        return enlarged(values[None], self.enlarge)[0]
+
+
+def _differences(values: Tensor) -> list[Tensor]:
+    """Differences to the next value along each axis, where there is a next one along all of them."""
+    here = values[(slice(-1),) * values.dim()]
+    found = []
+    for axis in range(values.dim()):
+        there = tuple(slice(1, None) if other == axis else slice(-1) for other in range(values.dim()))
+        found.append(values[there] - here)
+    return found
 
 
 def _enlarging_smoothly(side: int, cell: int) -> Tensor:

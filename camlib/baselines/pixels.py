@@ -169,7 +169,7 @@ def guided_product(trace: Trace, target: Tensor) -> Tensor:
     """Score-CAM's heatmap in [0, 1] times the guided gradient, signed and in color, [B, C, H, W]."""
     _warn_about_relus(trace, "guided-backprop")
     maps = framework.class_activation_map(score_cam(trace, target), trace.activations).relu()
-    heatmaps, _ = framework.normalize(framework.upsample(maps, trace.size))
+    heatmaps, _ = framework.normalize(trace.enlarged(maps))
     guided = _attribute(trace, target, captum.attr.GuidedBackprop)
     return heatmaps.view(len(guided), *[1] * (guided.dim() - heatmaps.dim()), *trace.size) * guided
 

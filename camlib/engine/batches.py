@@ -15,19 +15,8 @@ Target = int | str | None
 
 
 def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[Tensor, Tensor]]:
-    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture."""
-    if isinstance(photos, Tensor) and photos.dim() not in (3, 4):
-        raise ValueError(
-            f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
-        )
-    single: list[tuple[Any, bool]] = []  # (picture, ready network input?)
-    for photo in photos if are_many(photos) else [photos]:
-        if isinstance(photo, Tensor) and photo.dim() == 4:
-            if not len(photo):
-                raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
-            single += [(one, normalized is not False) for one in photo]
-        else:
-            single.append((photo, bool(normalized) and isinstance(photo, Tensor)))
+    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture; [3, L], [3, D, H, W] where it has others."""
+    single = [one for photo in (photos if are_many(photos) else [photos]) for one in _taken_apart(net, photo, normalized)]
     if not single:
         raise ValueError("No picture was given. Give at least one.")
     found = []
@@ -42,8 +31,29 @@ def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
     return found
 
 
+def _taken_apart(net: Network, photo: Any, normalized: bool | None) -> list[tuple[Any, bool]]:
+    """(picture, whether it is ready network input) of one picture or one batch."""
+    if not isinstance(photo, Tensor):
+        return [(photo, False)]
+    if is_batch(net, photo):
+        if not photo.numel():
+            raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
+        return [(one, normalized is not False) for one in photo]
+    if photo.dim() != net.axes + 1:
+        space = {1: "L", 2: "H,W", 3: "D,H,W"}[net.axes]
+        raise ValueError(
+            f"A tensor is one picture [3,{space}] in [0,1] or a ready batch [B,3,{space}]; given {list(photo.shape)}."
+        )
+    return [(photo, bool(normalized) or net.axes != 2)]
+
+
+def is_batch(net: Network, photo: Any) -> bool:
+    """Whether a tensor is a batch of pictures: [B, C, H, W]; [B, views, C, H, W]; [B, C, L] and [B, C, D, H, W]."""
+    return isinstance(photo, Tensor) and photo.dim() in (net.axes + 2, 5 if net.axes == 2 else 0)
+
+
 def are_many(photos: Any) -> bool:
-    """Whether it is a sequence of pictures, and not one picture or the path of one."""
+    """Whether it is a sequence of pictures and not one picture, or its path."""
     return isinstance(photos, Sequence) and not isinstance(photos, str)
 
 
@@ -53,7 +63,7 @@ def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]
         picture, inputs = net.show(photo), photo
     else:
         picture, inputs = net.prepare(photo)
-    return picture.expand(3, -1, -1), inputs
+    return picture.expand(3, *picture.shape[1:]), inputs
 
 
 def batches(pairs: list[tuple[Tensor, Tensor]], batch_size: int) -> Iterable[list[int]]:

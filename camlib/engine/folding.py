@@ -88,7 +88,7 @@ def fast_copy(
     Args:
         module: the classifier; nothing in it is changed.
         inputs: ready pictures [n, C, *space] on the module's device, in its type. The first one is watched on its way;
-            the copy is proven on each of them alone.
+            the copy is proven on all of them.
         expected: the module's logits for them, [n, classes]; NaN where the module itself gives NaN.
         dtype: type of the copy; None keeps the module's own.
         keep: names of modules whose outputs must stay what they are (a layer that is going to be read).
@@ -148,9 +148,11 @@ def _measured(
     own: int,
     memory_format: torch.memory_format,
 ) -> FastCopy:
-    with torch.no_grad(), WidestTensor() as widest:  # copies of a picture: some networks write into their input
-        found = [run(twin, picture.clone(memory_format=memory_format)) for picture in inputs.split(1)]
-    return FastCopy(twin, *counts, memory_format, widest.bytes, own, relative_error(torch.cat(found), expected))
+    with torch.no_grad():  # on copies of the pictures: some networks write into their input
+        with WidestTensor() as widest:
+            run(twin, inputs[:1].clone(memory_format=memory_format))
+        found = run(twin, inputs.clone(memory_format=memory_format))
+    return FastCopy(twin, *counts, memory_format, widest.bytes, own, relative_error(found, expected))
 
 
 def _own_bytes(twin: nn.Module, shared: Collection[Tensor]) -> int:

@@ -30,9 +30,11 @@ class LinearHead:
 
 
 HEAD_FORMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "y = w·GAP(M) + b": lambda m, w, b: m.flatten(2).mean(dim=2) @ w.T + b,
-    "y = w·GAP(ReLU(M)) + b": lambda m, w, b: m.relu().flatten(2).mean(dim=2) @ w.T + b,
-    "y = GAP(ReLU(w·M + b))": lambda m, w, b: (w @ m.flatten(2) + b.view(1, -1, 1)).relu().mean(dim=2),
+    "y = w·GAP(M) + b": lambda m, w, b: m.mean(dim=(2, 3)) @ w.T + b,
+    "y = w·GAP(ReLU(M)) + b": lambda m, w, b: m.relu().mean(dim=(2, 3)) @ w.T + b,
+    "y = GAP(ReLU(w·M + b))": lambda m, w, b: (
+        (torch.einsum("ck,bkhw->bchw", w, m) + b.view(1, -1, 1, 1)).relu().mean(dim=(2, 3))
+    ),
 }
 _HEAD_TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 

@@ -116,11 +116,14 @@ def constant_color(network: Network, inputs: Tensor, level: float) -> Tensor:
     return network.preprocess.normalize(torch.full_like(inputs, float(level))).to(inputs)
 
 
-def blurred(inputs: Tensor, sigma: float, radius: int | None = None) -> Tensor:
-    """Gaussian blur of a picture [C, *space], mirrored at the border; ``radius`` cuts the kernel, else 4 sigma."""
+def blurred(inputs: Tensor, sigma: float, radius: int | None = None, axes: tuple[int, ...] | None = None) -> Tensor:
+    """Gaussian blur of a picture [C, H, W], mirrored at the border; ``radius`` cuts the kernel, else 4 sigma.
+
+    ``axes`` are blurred, all but the first where none are named.
+    """
     picture = inputs.detach().float().cpu().numpy()
     radius = round(4 * sigma) if radius is None else radius
-    made = gaussian_filter(picture, sigma, mode="mirror", radius=radius, axes=space_of(inputs))
+    made = gaussian_filter(picture, sigma, mode="mirror", radius=radius, axes=axes or space_of(inputs))
     return torch.from_numpy(made).to(inputs)
 
 

@@ -45,7 +45,8 @@ class Recording:
 
         ``target``: class index of every picture, int64 [B]. Raises :class:`Unreached` where no graph leads to the maps.
         """
-        index = target.to(self.logits.device).clone()  # autograd cannot save an index made in inference mode
+        with torch.inference_mode(False):  # autograd cannot save an index made in inference mode
+            index = target.to(self.logits.device).clone()
         return self.gradient_of(lambda logits, rows: logits.gather(1, index[rows, None])[:, 0])
 
     def gradient_of(self, score: Callable[[Tensor, slice], Tensor]) -> Tensor:
@@ -120,7 +121,7 @@ def _one_pass(ready: Ready, layer: Layer, inputs: Tensor, keeping: bool) -> tupl
         leaves.append(leaf)
         if mode is not None:
             mode.start()
-        return layer.from_maps(leaf, output).clone()  # a clone: the next in-place ReLU must not touch M
+        return layer.put(leaf, output)  # a clone: the next in-place ReLU must not touch M
 
     with ready.held() as module, ExitStack() as stack:
         stack.enter_context(torch.set_grad_enabled(keeping))
@@ -141,7 +142,7 @@ def depends(ready: Ready, layer: Layer, inputs: Tensor, maps: Tensor, logits: Te
         turned = kept.flip(-1) + kept.std().clamp(min=1.0)
 
         def replace(output: Tensor, turned: Tensor = turned) -> Tensor:
-            return layer.from_maps(turned.to(output), output).clone()
+            return layer.put(turned, output)
 
         with ready.held() as module, torch.no_grad(), replacing_output(module, layer, replace):
             changed.append(ready.run(module, rows.clone()))

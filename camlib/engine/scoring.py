@@ -255,7 +255,7 @@ class Tail:
         """Logits of the whole network on copies of the picture, whose maps are replaced at the layer."""
 
         def replace(output: Tensor) -> Tensor:
-            return self.layer.from_maps(maps, output).clone()
+            return self.layer.put(maps, output)
 
         pictures = self._inputs.expand(len(maps), *self._inputs.shape[1:]).contiguous()
         with self._ready.held() as module, torch.no_grad(), replacing_output(module, self.layer, replace):

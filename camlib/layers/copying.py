@@ -12,7 +12,6 @@ import operator
 import random
 import types
 import weakref
-from collections import deque
 from collections.abc import Collection
 
 import numpy as np
@@ -24,6 +23,7 @@ from camlib.layers.parts import (
     MUTABLE,
     PROXIES,
     Scripted,
+    base_of,
     behind,
     blank,
     emptied,
@@ -69,6 +69,7 @@ class Copier:
         modules: the caller's modules that were copied.
         registered: ids of those that their parents register.
         watched: (container of the caller's, what was in it); the copy is true as long as nothing of this changes.
+        slots: (object of the caller's, slot, what was in it), which must not change either.
         shared: id -> (tensor of the caller's, the copy's view of it).
         private: id -> (tensor of the caller's, the copy's own), which follows the caller's values.
         merged: the same for tensors that the caller's ``eval()`` may have changed in the copy.
@@ -83,6 +84,7 @@ class Copier:
         self.modules: list[nn.Module] = []
         self.registered = {id(child) for child in registered(root)}
         self.watched: list[tuple[Collection, Collection]] = []
+        self.slots: list[tuple[object, str, object]] = []
         self.shared: dict[int, tuple[Tensor, Tensor]] = {}
         self.private: dict[int, tuple[Tensor, Tensor]] = {}
         self.merged: dict[int, tuple[Tensor, Tensor]] = {}
@@ -118,7 +120,8 @@ class Copier:
 
     def _content(self, container: Collection) -> Collection:
         """What is in one of the caller's containers at this moment; from now on it is watched."""
-        content = container.copy()
+        base = base_of(container)
+        content = dict(base.items(container)) if isinstance(container, dict) else list(base.__iter__(container))
         self.watched.append((container, content))
         return content
 
@@ -147,25 +150,27 @@ class Copier:
 
     def _fill(self, value: object, made: object) -> None:
         """Copy the attributes and items of an object into its new one."""
-        for name, item in self._content(value.__dict__).items():
+        for name, item in self._content(getattr(value, "__dict__", {})).items():
             if name in _TABLES and type(item) in MUTABLE and not item:  # the fast way for empty tables of hooks
-                made.__dict__[name] = type(self._content(item))()
+                self._content(item)
+                made.__dict__[name] = type(item)()
             else:
                 made.__dict__[name] = self._copy(item)
         for name in slots_of(value):
+            self.slots.append((value, name, getattr(value, name)))
             object.__setattr__(made, name, self._copy(getattr(value, name)))
-        if isinstance(value, list | dict | set | deque):
+        if base_of(value) is not object:
             self._fill_items(value, made)
 
     def _fill_items(self, value, made) -> None:
-        content = self._content(value)
+        base, content = base_of(value), self._content(value)
         if isinstance(value, dict):
             for key, item in content.items():
-                dict.__setitem__(made, self._copy(key), self._copy(item))
+                base.__setitem__(made, self._copy(key), self._copy(item))
         elif isinstance(value, set):
-            set.update(made, map(self._copy, content))
+            base.update(made, map(self._copy, content))
         else:
-            (list if isinstance(value, list) else deque).extend(made, map(self._copy, content))
+            base.extend(made, map(self._copy, content))
 
     def _script(self, module: nn.Module) -> nn.Module:
         """TorchScript has no structure to copy: a module in eval mode is run as it is, another one is cloned."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import torch
 from torch import Tensor
@@ -49,8 +50,14 @@ class Layer:
         """w of the feature maps."""
         return self.size[-1]
 
+    @property
+    def folded(self) -> tuple[int, int]:
+        """(h, w) in which methods see the maps, whatever the axes of space: a sound is one row, a volume a stack."""
+        return prod(self.size[:-1]), self.size[-1]
+
     def to_maps(self, output: Tensor) -> Tensor:
         """Read the layer's output (behind the rectifier where the name says so) as feature maps [B, K, h, w]."""
+        output = output.dequantize() if output.is_quantized else output
         if self.kind == "tokens":
             tokens = output[:, self.prefix :]
             tokens = tokens.index_select(1, self._there.to(output.device)) if self.order else tokens
@@ -63,6 +70,8 @@ class Layer:
 
     def from_maps(self, maps: Tensor, output: Tensor) -> Tensor:
         """The inverse of :meth:`to_maps`: a tensor with the shape of ``output``, whose class tokens are kept."""
+        if output.is_quantized:
+            maps = torch.quantize_per_tensor(maps.detach(), output.q_scale(), output.q_zero_point(), output.dtype)
         if self.kind == "tokens":
             tokens = maps.movedim(1, -1).flatten(1, -2)
             tokens = tokens.index_select(1, self._back.to(maps.device)) if self.order else tokens
@@ -71,6 +80,11 @@ class Layer:
             maps = maps.unflatten(1, (self.views, -1))
             maps = (maps.transpose(0, 1) if self.views_apart else maps).flatten(0, 1)
         return maps.permute(0, *self._inverse) if self.axes else maps
+
+    def put(self, maps: Tensor, output: Tensor) -> Tensor:
+        """:meth:`from_maps` as a new tensor, which the next in-place operation may change."""
+        made = self.from_maps(maps, output)
+        return made if made.is_quantized else made.clone()
 
     @cached_property
     def _there(self) -> Tensor:

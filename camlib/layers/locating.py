@@ -43,7 +43,10 @@ class Response:
 
 
 def probing_pictures(picture: Tensor) -> Tensor:
-    """The picture [1, C, *space], with noise, and with the noise weighted along each axis: [2 + axes, C, *space]."""
+    """The picture [1, C, *space], with noise, with the noise weighted along each axis, and one that is quite another.
+
+    [3 + axes, C, *space]; the last one shows whether batch mates matter.
+    """
     axes = picture.dim() - 2
     noise = torch.rand(picture.shape, generator=torch.Generator().manual_seed(1)).to(picture) - 0.5
     noise = noise * _AMPLITUDE.get(picture.dtype, 0.5)
@@ -52,7 +55,7 @@ def probing_pictures(picture: Tensor) -> Tensor:
         shape = [1] * picture.dim()
         shape[axis] = picture.shape[axis]
         weighted.append(noise * _ramp(picture.shape[axis]).to(picture).view(shape))
-    return torch.cat([picture, *(picture + change for change in weighted)])
+    return torch.cat([picture, *(picture + change for change in weighted), -3 * picture.flip(-1)])
 
 
 def _ramp(length: int) -> Tensor:
@@ -75,7 +78,7 @@ def locate(
         together: False runs the pictures one by one: batch mates matter to the network, or it takes none.
 
     Returns:
-        ("module:call" -> :class:`Response`, logits [2 + axes, C]).
+        ("module:call" -> :class:`Response`, logits [3 + axes, C]).
     """
     seen: dict[str, list[Tensor]] = {}
     logits = []
@@ -115,6 +118,7 @@ def _collecting(module: nn.Module, outputs: dict[str, dict[int, int]], seen: dic
 
 def _thinned(output: Tensor) -> Tensor:
     """Every row, at most 24 positions of every other axis; all tokens of a sequence."""
+    output = output.dequantize() if output.is_quantized else output
     steps = [max(1, -(-side // _KEPT)) for side in output.shape[1:]]
     if output.dim() == 3:
         steps[0] = 1
@@ -123,15 +127,17 @@ def _thinned(output: Tensor) -> Tensor:
 
 def _response(parts: list[Tensor], views: int) -> Response | None:
     pictures = torch.cat(parts)
-    if len(pictures) % views or not bool(pictures.isfinite().all()):
+    if len(pictures) % views:
         return None
     count = len(pictures) // views
     beside = pictures.unflatten(0, (count, views))
     apart = pictures.unflatten(0, (views, count)).transpose(0, 1)
     # Views of one picture side by side: the difference of noise and weighted noise is small against that of two views.
-    views_apart = views > 1 and len(parts) == 1 and bool(_spread(apart) < _spread(beside))
+    views_apart = views > 1 and len(parts) == 1 and bool(_spread(apart[:-1]) < _spread(beside[:-1]))
     changes = apart if views_apart else beside  # [pictures, views, *axes]
-    changes = changes[1:] - changes[:1]
+    changes = changes[1:-1] - changes[:1]
+    if not bool(changes.isfinite().all()):
+        return None
     energy = changes.square()
     slopes = [_slopes(energy, axis) for axis in range(2, energy.dim())]
     places = _ratios(energy, 2) if energy.dim() == 4 and views == 1 else None

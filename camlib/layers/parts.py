@@ -123,9 +123,18 @@ def like(tensor: Tensor, bare: Tensor) -> Tensor:
     return made
 
 
+def base_of(value: object) -> type:
+    """The kind of container that an object is made of, ``object`` if of none."""
+    return next((kind for kind in (OrderedDict, defaultdict, *MUTABLE, deque) if isinstance(value, kind)), object)
+
+
+_WRITTEN_IN_PYTHON = 1 << 9
+"""Flag of a class that a ``class`` statement made; the others are those whose ``__new__`` is nobody's code."""
+
+
 def blank(value: object) -> object | None:
     """A new object of the same class without attributes, made without running its code; None if there is none."""
-    base = next((kind for kind in (dict, list, set, deque) if isinstance(value, kind)), object)
+    base = next(kind for kind in type(value).__mro__ if not kind.__flags__ & _WRITTEN_IN_PYTHON)
     try:
         return base.__new__(type(value))
     except TypeError:
@@ -133,6 +142,7 @@ def blank(value: object) -> object | None:
 
 
 def emptied(value):
+    """A new empty container of the same kind."""
     if isinstance(value, defaultdict):
         return defaultdict(value.default_factory)
     return deque(maxlen=value.maxlen) if isinstance(value, deque) else type(value)()
@@ -148,8 +158,8 @@ def slots_of(value: object) -> Iterator[str]:
 
 def is_helper(value: object) -> bool:
     kind = type(value)
-    return (
-        hasattr(value, "__dict__")
+    return bool(
+        (kind is types.SimpleNamespace or kind.__flags__ & _WRITTEN_IN_PYTHON)
         and not isinstance(value, type | types.ModuleType | Enum | BaseException)
         and kind.__module__.partition(".")[0] not in _FOREIGN
         and not hasattr(kind, "__del__")
@@ -195,7 +205,8 @@ def _parts(value: object) -> Iterator[object]:
     elif isinstance(value, weakref.ReferenceType):
         yield value()
     elif is_helper(value):
-        yield from value.__dict__.copy().values()
+        yield from getattr(value, "__dict__", {}).copy().values()
+        yield from (getattr(value, name) for name in slots_of(value))
 
 
 def _keys_and_values(table: dict) -> Iterator[object]:

@@ -77,13 +77,23 @@ class _Rectifications(TorchDispatchMode):
         if name is None or (name == "relu6" and tuple(args[1:]) != (0.0, 6.0)):
             return func(*args, **(kwargs or {}))
         source = args[0]
-        before = id(source), source._version
+        before = id(source), version_of(source)
         result = func(*args, **(kwargs or {}))
-        after = (id(source), before[1] + 1) if in_place else (id(result), result._version)
+        after = (id(source), before[1] + 1) if in_place else (id(result), version_of(result))
         self.kept += [source, result]
         self.seen[before] = name, after
         self.functional += not self.inside_module
         return result
+
+
+def is_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor holds what feature maps hold; quantized tensors stand for such numbers."""
+    return tensor.is_floating_point() or tensor.is_quantized
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often a tensor was changed in place; 0 for those of inference mode, which do not count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _applies_over_last_axis(module: nn.Module, tensor: Tensor) -> bool:
@@ -111,10 +121,10 @@ def _recording(module: nn.Module, probe: Probe, mode: _Rectifications) -> Iterat
         def hook(child: nn.Module, args: tuple, output: object) -> None:
             mode.inside_module -= isinstance(child, RECTIFIERS)
             probe.calls[name] = call = probe.calls.get(name, 0) + 1
-            is_map = isinstance(output, Tensor) and output.is_floating_point() and output.dim() > 0
+            is_map = isinstance(output, Tensor) and is_numbers(output) and output.dim() > 0
             probe.completed.append((name, tuple(output.shape) if is_map else None))
             if isinstance(output, Tensor):
-                probe.outputs.append(Output(name, call, child, output, output._version))
+                probe.outputs.append(Output(name, call, child, output, version_of(output)))
             else:
                 probe.others[name] = f"a {type(output).__name__}"
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from camlib.layers.layer import Layer
 from camlib.layers.locating import Response
-from camlib.layers.probing import Output, Probe
+from camlib.layers.probing import Output, Probe, is_numbers
 
 _PROVEN, _LIKELY = 0.3, 0.1
 """Slopes from which on an axis of an output follows an axis of the picture (1 is exactly, 0 not at all)."""
@@ -64,7 +64,7 @@ class Reader:
         """The layer behind one output, or None when it is not a spatial map of one picture."""
         shape = tuple(output.tensor.shape)
         space = len(self.probe.input_size)
-        if not output.tensor.is_floating_point() or len(shape) < 3 or 0 in shape:
+        if not is_numbers(output.tensor) or len(shape) < 3 or 0 in shape:
             return None
         base = {"name": _label(output, self.probe), "module": output.name, "call": output.call}
         response = self.responses.get(f"{output.name}:{output.call}")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from camlib.layers.default import default_layer
 from camlib.layers.layer import Layer, split_name
 from camlib.layers.locating import Response, Run, locate, probing_pictures
-from camlib.layers.probing import Probe, probe
+from camlib.layers.parts import Scripted
+from camlib.layers.probing import Probe, is_numbers, probe
 from camlib.layers.reading import Reader, group_head
 from camlib.layers.writing import WriteGuard, kept_random_state
 
@@ -37,6 +38,7 @@ class Survey:
         batch_matters: whether the logits of a picture depend on its batch mates.
         random: whether two passes of one picture differ.
         draws: whether a pass draws random numbers.
+        why_none: where there is no layer at all, why, and what to do.
     """
 
     modules: frozenset[str]
@@ -51,6 +53,7 @@ class Survey:
     batch_matters: bool
     random: bool
     draws: bool
+    why_none: str
 
     @classmethod
     def of(cls, run: Run, module: nn.Module, inputs: Tensor, memory: Mapping[int, list[int]]) -> Survey:
@@ -68,6 +71,9 @@ class Survey:
             found = probe(guarded, module, inputs.clone())
         with kept_random_state():
             responses, together, repeated = _responses(guarded, module, inputs, found)
+            if drew[0]:  # other numbers than in the first pass: every difference is one of chance
+                repeated = not deviates(_once(guarded, module, inputs), _once(guarded, module, inputs), 1e-6)
+                together = together or not repeated
             reader = Reader(found, responses)
             return cls(
                 modules=frozenset(name for name, _ in module.named_modules()),
@@ -82,6 +88,7 @@ class Survey:
                 batch_matters=not together and repeated is True,
                 random=repeated is False,
                 draws=drew[0],
+                why_none=_why_none(module, found),
             )
 
     def body(self, layer: Layer) -> tuple[list[tuple[str, tuple[int, ...]]], list[str]]:
@@ -109,8 +116,8 @@ class Survey:
         if name is None:
             if self.default is None:
                 raise ValueError(
-                    f"{network} has no spatial feature maps on this input size. Pass a larger picture, or an "
-                    f"explicit layer; Network.layers() lists what there is."
+                    f"{network} has no spatial feature maps on this input size: {self.why_none} Methods that look at "
+                    f"pixels alone need none: 'rise', 'mask', 'gradient'."
                 )
             return self.default
         for found in self.layers:
@@ -164,7 +171,7 @@ def _responses(
     """
     outputs: dict[str, dict[int, int]] = {}
     for head in map(group_head, found.groups()):
-        if head.tensor.is_floating_point() and head.tensor.dim() > 2 and head.tensor.numel():
+        if is_numbers(head.tensor) and head.tensor.dim() > 2 and head.tensor.numel():
             outputs.setdefault(head.name, {})[head.call] = len(head.tensor)
     pictures = probing_pictures(inputs)
     try:
@@ -176,15 +183,32 @@ def _responses(
         return locate(run, module, outputs, pictures, together=False)[0], False, None
     if not deviates(logits[:1], found.logits):
         return responses, True, None
-    with torch.no_grad():
-        repeated = not deviates(run(module, inputs.clone()), found.logits)
+    repeated = not deviates(_once(run, module, inputs), found.logits)
     if repeated:
         responses, _ = locate(run, module, outputs, pictures, together=False)
     return responses, not repeated, repeated
 
 
-def deviates(logits: Tensor, expected: Tensor) -> bool:
+def _why_none(module: nn.Module, found: Probe) -> str:
+    if isinstance(module, Scripted):
+        return "it is TorchScript, and what happens inside cannot be seen. Pass the module that it was made of."
+    if isinstance(module, torch.fx.GraphModule):
+        return "it is an exported graph, whose layers are no modules. Pass the module that was exported."
+    if not found.calls:
+        return "it has no modules inside. Write its layers as modules, nn.Conv2d and the like."
+    if all(output.tensor.numel() == output.tensor.shape[-1] for output in found.outputs if output.tensor.dim()):
+        return "its modules return vectors."
+    return "pass a larger picture, or an explicit layer; Network.layers() lists what there is."
+
+
+def _once(run: Run, module: nn.Module, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        return run(module, inputs.clone())
+
+
+def deviates(logits: Tensor, expected: Tensor, tolerance: float | None = None) -> bool:
     """Whether logits differ by more than rounding does."""
     scale = torch.maximum(logits.abs().max(), expected.abs().max()).clamp(min=1e-12)
-    tolerance = _TOLERANCE.get(expected.dtype, 0.1) * (1 if expected.device.type == "cpu" else 5)
+    if tolerance is None:
+        tolerance = _TOLERANCE.get(expected.dtype, 0.1) * (1 if expected.device.type == "cpu" else 5)
     return not bool((logits - expected).abs().max() <= tolerance * scale)

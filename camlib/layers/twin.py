@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import operator
 import threading
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable
 from typing import Any
 
 import torch
@@ -91,13 +91,17 @@ class _Watch:
 
     def __init__(self, copier: Copier) -> None:
         pairs = list({id(container): (container, content) for container, content in copier.watched}.values())
-        tables = [(container, content) for container, content in pairs if content and isinstance(content, Mapping)]
-        rows = [(container, content) for container, content in pairs if content and not isinstance(content, Mapping)]
+        tables = [(container, content) for container, content in pairs if content and isinstance(content, dict)]
+        rows = [(container, content) for container, content in pairs if content and not isinstance(content, dict)]
         self._empty = [container for container, content in pairs if not content]
         self._tables, self._rows = [table for table, _ in tables], [row for row, _ in rows]
-        self._keys = [key for _, content in tables for key in content]
-        self._values = [value for _, content in tables for value in content.values()]
+        self._keys, self._values = [], []
+        for table, content in tables:
+            keys = [key for key in dict.keys(table) if key in content]  # an OrderedDict has an order of its own
+            self._keys += keys
+            self._values += [content[key] for key in keys]
         self._items = [item for _, content in rows for item in content]
+        self._slots = copier.slots
         self._modules = copier.modules
         self._classes = list(map(type, copier.modules))
         self._modes = {id(m.__dict__) for m in copier.modules if id(m) in copier.registered and not has_own_eval(m)}
@@ -120,7 +124,9 @@ class _Watch:
     def _structure_holds(self) -> bool:
         if any(self._empty) or not all(map(operator.is_, map(type, self._modules), self._classes)):
             return False
-        if list(itertools.chain.from_iterable(self._tables)) != self._keys:
+        if not all(getattr(owner, name, None) is item for owner, name, item in self._slots):
+            return False
+        if list(itertools.chain.from_iterable(map(dict.keys, self._tables))) != self._keys:
             return False
         items = list(itertools.chain.from_iterable(self._rows))
         if len(items) != len(self._items) or not all(map(operator.is_, items, self._items)):
@@ -131,7 +137,7 @@ class _Watch:
     def _only_modes_changed(self) -> bool:
         position, values = 0, self._values.copy()
         for table in self._tables:
-            for name, value in table.items():
+            for name, value in dict.items(table):
                 if value is not values[position]:
                     if name != "training" or id(table) not in self._modes:
                         return False

@@ -112,10 +112,10 @@ def _remedy(error: Exception, module: nn.Module, inputs: Tensor, runs_on: Callab
     if isinstance(error, TypeError) and "argument" in str(error):
         return "Give what its forward takes beside the picture: Network(module, inputs=(...)) or inputs={name: ...}."
     wanted = channels_wanted(module)
-    if wanted is not None and wanted != inputs.shape[1] and runs_on(_noise(wanted, inputs.shape[2:], inputs)):
+    if wanted is not None and wanted != inputs.shape[1] and runs_on(noise((wanted, *inputs.shape[2:])).to(inputs)):
         return f"It takes {wanted}-channel pictures. {_channel_remedy(wanted, inputs)}"
     for side in _SIZES if inputs.dim() == 4 else ():
-        if runs_on(_noise(inputs.shape[1], (side, side), inputs)):
+        if runs_on(noise((inputs.shape[1], side, side)).to(inputs)):
             return f"It runs on {side}x{side}: camlib.Preprocess({side}, ...) makes pictures of that size."
     return "Give it the pictures that its forward takes: another size, number of channels, or type."
 
@@ -128,11 +128,22 @@ def _channel_remedy(wanted: int, inputs: Tensor) -> str:
     return f"Pass a ready batch [B,{wanted},H,W], or a transform that returns [{wanted},H,W]."
 
 
-def _noise(channels: int, size: tuple[int, ...], like: Tensor) -> Tensor:
-    return torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(like)
+def noise(shape: tuple[int, ...]) -> Tensor:
+    """A seeded picture of noise [1, C, *space] in [0, 1]."""
+    return torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
 
 
 def channels_wanted(module: nn.Module) -> int | None:
     """Channels that the first convolution takes: a hint for error messages and first tries, nothing more."""
-    first = next((child for child in module.modules() if isinstance(child, nn.modules.conv._ConvNd)), None)
+    first = _first_convolution(module)
     return first.in_channels if first is not None else None
+
+
+def axes_wanted(module: nn.Module) -> int:
+    """Axes of space that the first convolution takes; 2 where there is none."""
+    first = _first_convolution(module)
+    return 2 if first is None else len(first.kernel_size)
+
+
+def _first_convolution(module: nn.Module) -> nn.modules.conv._ConvNd | None:
+    return next((child for child in module.modules() if isinstance(child, nn.modules.conv._ConvNd)), None)

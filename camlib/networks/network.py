@@ -101,6 +101,11 @@ class Network:
         tensors = (t for ts in (self.module.parameters(), self.module.buffers()) for t in ts)
         return next((t for t in tensors if t.is_floating_point()), torch.empty(0))
 
+    @property
+    def axes(self) -> int:
+        """Axes of space of its pictures: 2, as the first convolution tells 1 (sounds, series) or 3 (volumes)."""
+        return checks.axes_wanted(self.module)
+
     def with_input_size(self, size: int | tuple[int, int]) -> Network:
         """The same module and settings for pictures of another size (mosaics, high resolution)."""
         if not isinstance(self.transform, Preprocess):
@@ -186,6 +191,8 @@ class Network:
     def show(self, inputs: Tensor) -> Tensor:
         """A normalized input [C, *space] back as a picture in [0, 1], for overlays: [3, *space], or [1, *space]."""
         inputs = inputs.detach().float().cpu().clone()
+        if inputs.dim() > self.axes + 1:
+            inputs = inputs[0]  # the first of several views
         if self.knows_colors_of(inputs):
             return self.preprocess.denormalize(inputs)
         low, high = inputs.min(), inputs.max()
@@ -237,7 +244,7 @@ class Network:
 
     def _surveyed(self, shape: tuple[int, ...]) -> tuple[Twin, Survey]:
         twin, key = self._stand.twin(), (shape, self._call.key)
-        noise = self.check_batch(torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)))
+        noise = self.check_batch(checks.noise(shape))
         while True:
             try:
                 with twin.lock, torch.inference_mode(False):
@@ -278,7 +285,7 @@ class Network:
             return usual
         likely = [usual, *reversed(seen), *likely_shapes(self.module, self.input_size)]
         for shape in dict.fromkeys(likely):
-            if self._runs_on(torch.rand(1, *shape).to(self.device, self.dtype)):
+            if self._runs_on(checks.noise(shape).to(self.device, self.dtype)):
                 return shape
         return usual
 

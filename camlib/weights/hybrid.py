@@ -158,8 +158,8 @@ def _group_maps(trace: Trace, target: Tensor, groups: int, theta: float | None) 
 def _rises(trace: Trace, b: int, target: int, maps: Tensor, blur: tuple[int, float]) -> Tensor:
     """ReLU(p(blurred picture with group l in focus) − p(blurred picture)) of each live group, [n]."""
     picture = trace.inputs[b].to(maps)
-    filler, size = blurred(picture, blur[1], blur[0] // 2), tuple(picture.shape[-2:])
-    masks = torch.cat([maps.new_zeros(1, *size), framework.normalize(framework.upsample(maps, size))[0]])
+    filler = blurred(picture, blur[1], blur[0] // 2)
+    masks = torch.cat([maps.new_zeros(1, *trace.size), framework.normalize(trace.enlarged(maps))[0]])
 
     def write(buffer: Tensor, start: int, stop: int) -> None:
         blend(picture, masks[start:stop], filler, buffer)

@@ -66,8 +66,7 @@ def amu(trace: Trace, target: Tensor, denoised: Tensor, region: Tensor, filler: 
 
     A negative weight counts as 0: with two of them min-max scaling would turn the map upside down.
     """
-    size = tuple(trace.inputs.shape[-2:])
-    denoised, region = _scaled(denoised, size), _scaled(region, size)
+    denoised, region = _scaled(trace, denoised), _scaled(trace, region)
     blank = blank_probabilities(trace, target, filler)
     kept = kept_probabilities(trace, target, torch.stack([denoised, region], dim=1), filler)
     beta = (kept - blank[:, None]).clamp(min=0)
@@ -81,7 +80,7 @@ def ams(trace: Trace, target: Tensor, union: Union, filler: str = "mean") -> tup
     Returns (map [B, h, w], weight of the union [B], whether the union won [B]); a tie goes to the region map, also the
     one where the denoised map has no weight and the union is the region map.
     """
-    scaled = _scaled(union.union, tuple(trace.inputs.shape[-2:]))
+    scaled = _scaled(trace, union.union)
     beta = kept_probabilities(trace, target, scaled[:, None], filler)[:, 0] - blank_probabilities(trace, target, filler)
     won = (beta > union.beta_region) & (union.beta_denoised > 0)
     return torch.where(won[:, None, None], scaled, union.region), beta, won
@@ -89,22 +88,22 @@ def ams(trace: Trace, target: Tensor, union: Union, filler: str = "mean") -> tup
 
 def kept_probabilities(trace: Trace, target: Tensor, maps: Tensor, filler: str = "mean") -> Tensor:
     """Probability of the target for the picture behind each map, [B, n]; maps [B, n, h, w] scaled to [0, 1]."""
-    size, masking = tuple(trace.inputs.shape[-2:]), Masking(filler=filler)
+    masking = Masking(filler=filler)
 
     def write(b: int) -> Writer:
         picture = trace.inputs[b].to(maps)
-        back, masks = filler_of(trace.network, picture, masking), framework.upsample(maps[b], size)
+        back, masks = filler_of(trace.network, picture, masking), trace.enlarged(maps[b])
         return lambda buffer, start, stop: blend(picture, masks[start:stop], back, buffer)
 
     probabilities = trace.picture_logits(None, maps.shape[1], write, "maps as masks").softmax(dim=2)
     return probabilities[torch.arange(len(maps)), :, target.to(maps.device)]
 
 
-def _scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _scaled(trace: Trace, maps: Tensor) -> Tensor:
     """Maps [B, h, w] scaled so that their upsampled versions fill [0, 1]; flat maps become zeros."""
-    large = framework.upsample(maps, size)
+    large = trace.enlarged(maps)
     flat = framework.normalize(large)[1]
-    low, high = large.amin(dim=(1, 2)), large.amax(dim=(1, 2))
+    low, high = large.flatten(1).amin(dim=1), large.flatten(1).amax(dim=1)
     span = torch.where(flat, torch.inf, high - low)
     return (maps - torch.where(flat, 0.0, low)[:, None, None]) / span[:, None, None]
 
