@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from camlib.evaluate.table import COUNTED, differences, means
+from camlib.evaluate.table import COUNTED, PARTS, differences, means
 from camlib.metrics import Interval
 
 PLACE = ("network", "layer", "metric")
@@ -44,7 +44,7 @@ class Scores:
             raise ValueError("There is no row; score at least one explanation.")
         if self.unit is not None and self.rows[self.unit].isna().any():
             raise ValueError(f"{self.rows[self.unit].isna().sum()} rows have no {self.unit!r}; choose another unit.")
-        key = [name for name in (*PLACE, "method", "picture", "class", "cell") if name in self.rows]
+        key = [name for name in (*PLACE, "method", "picture", *PARTS) if name in self.rows]
         if (twice := self.rows.duplicated(key)).any():
             first = self.rows.loc[twice, key].iloc[0].to_dict()
             raise ValueError(f"Two rows stand for one number: {first}. Tell them apart, e.g. by another method name.")
