@@ -1,4 +1,4 @@
-"""The front door: ``explain`` one picture, or ``compare`` pictures, methods and classes with every pass shared."""
+"""The front door: ``explain`` one picture, or ``compare`` pictures, methods, classes."""
 
 from __future__ import annotations
 

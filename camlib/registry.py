@@ -1,4 +1,4 @@
-"""The registry of methods: one decorated function a method, everything that tables say about it as data."""
+"""The registry of methods: one decorated function each, with what tables say as data."""
 
 from __future__ import annotations
 

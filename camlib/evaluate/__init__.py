@@ -1,8 +1,9 @@
-"""Evaluation: explanations and data sets become rows of numbers, and rows become means and differences.
+"""Many heatmaps into rows of numbers, and rows into means and differences.
 
-It stands on explanation, metrics and data; only the compendium imports from it. Take ``score`` and ``mosaics`` (a list
-of explanations, judged at once), or ``Plan`` and ``evaluate`` (many pictures, into a store that can be stopped and
-resumed; ``python -m camlib.evaluate`` is its command line)::
+It stands on data, the front door, plots and the metrics; the compendium and notebooks import from it.
+Take ``score`` and ``mosaics`` (explanations judged at once), ``Plan``, ``evaluate`` and ``Results`` (a store of rows).
+
+``python -m camlib.evaluate`` is its command line; from Python::
 
     from camlib import evaluate, load_network
     from camlib.data import datasets

@@ -10,9 +10,7 @@ from camlib.compendium import report
 
 UNCONVERTED = {
     "01_feature_maps",
-    "02_unified_framework",
     "03_pooling_cases",
-    "04_sca_cam",
     "05_gradient_methods",
     "06_score_cam",
     "07_sa_cam",
