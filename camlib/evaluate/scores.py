@@ -58,6 +58,10 @@ class Scores:
         """The rows of both: another network, layer or metric; unit, seed and level are those of the first."""
         return replace(self, rows=pd.concat([self.rows, other.rows], ignore_index=True))
 
+    def __radd__(self, other: object) -> Scores:
+        """So that ``sum`` of several scores works, which begins with 0."""
+        return self if other == 0 else NotImplemented
+
     def at(self, **chosen: Any) -> Scores:
         """The rows with these values, each one value or a list: ``scores.at(layer="last", method=["a", "b"])``."""
         kept = self.rows

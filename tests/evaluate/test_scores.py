@@ -277,6 +277,9 @@ def test_scores_of_two_networks_are_added():
     one, two = (camlib.score([made(0.5, network=n)], GAME, [LEFT], unit="picture", seed=2) for n in ("n1", "n2"))
     both = one + two
     assert (both.rows["network"].tolist(), both.seed, len(one.rows)) == (["n1", "n2"], 2, 1)
+    pd.testing.assert_frame_equal(sum([one, two]).rows, both.rows)
+    with pytest.raises(TypeError):
+        1 + one
     with pytest.raises(ValueError, match=r"Two rows stand for one number: .*'network': 'n1'"):
         one + one
 
