@@ -8,5 +8,16 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["bench", "explorer", "floors", "kernels", "lenient", "notebook_runner", "paper", "png", "report"],
+    submodules=[
+        "bench",
+        "explorer",
+        "floors",
+        "kernels",
+        "lenient",
+        "notebook_cleaner",
+        "notebook_runner",
+        "paper",
+        "png",
+        "report",
+    ],
 )

@@ -22,7 +22,6 @@ UNCONVERTED = {
     "13_trained_networks",
     "14_cost",
     "15_lfi_cam",
-    "16_captions",
 }
 """Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
