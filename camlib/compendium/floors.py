@@ -38,9 +38,9 @@ class Source:
 
     @property
     def longest_function(self) -> tuple[int, str]:
-        """(lines, name) of its longest function or method, docstring included; (0, "") without any."""
+        """(lines, name) of its longest function or method, its docstring left out; (0, "") without any."""
         functions = [node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-        return max(((node.end_lineno - node.lineno + 1, node.name) for node in functions), default=(0, ""))
+        return max(((_length(node), node.name) for node in functions), default=(0, ""))
 
 
 def sources(package: Path = PACKAGE) -> list[Source]:
@@ -83,6 +83,12 @@ def _named(tree: ast.Module, package: str, face: Mapping[str, str]) -> Iterator[
                 yield from (a.name.split(".")[1] for a in node.names if a.name.startswith(f"{package}."))
             case ast.Attribute(value=ast.Name(id=name), attr=attribute) if name == package:
                 yield face.get(attribute, attribute)
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from ``def`` to the end, without those of the docstring."""
+    said = function.body[0] if ast.get_docstring(function) is not None else None
+    return function.end_lineno - function.lineno + 1 - (said.end_lineno - said.lineno + 1 if said else 0)
 
 
 def floors(found: Sequence[Source]) -> list[list[str]]:

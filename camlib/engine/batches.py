@@ -43,7 +43,7 @@ def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
 
 
 def are_many(photos: Any) -> bool:
-    """Whether it is a sequence of pictures and not one picture, or its path."""
+    """Whether it is a sequence of pictures, and not one picture or the path of one."""
     return isinstance(photos, Sequence) and not isinstance(photos, str)
 
 

@@ -1,4 +1,4 @@
-"""Many heatmaps into rows of numbers, and rows into means and differences, in runs that can be stopped and resumed.
+"""Many heatmaps into rows of numbers, and rows into means and differences.
 
 It stands on data, the front door, plots and the metrics; the compendium and notebooks import from it.
 Take ``score`` and ``mosaics`` (explanations judged at once), ``Plan``, ``evaluate`` and ``Results`` (a store of rows).

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camlib.data.boxes import Box
-from camlib.data.datasets import Example, boxes_on_input
+from camlib.data.boxes import Box, boxes_on_input
+from camlib.data.examples import Example
 from camlib.data.mosaics import mosaic
 from camlib.data.photographs import list_photos, load_photo, photo_info
 from camlib.explanation import Explanation, compare

@@ -31,7 +31,7 @@ ORDER = [
 """Rooms from the ground up: a file imports from rooms of earlier lines, and from its own room."""
 GROUND = ORDER[0]
 SPINE = {"pictures.py", "layers/", "networks.py", "trace.py", "framework.py", "registry.py", "explanation.py"}
-LONGEST_FILE, LONGEST_FUNCTION = 350, 60
+LONGEST_FILE, LONGEST_FUNCTION = 350, 45  # lines; of a function without its docstring
 LONGER: dict[str, int] = {}
 """Files that may be longer for now, and how long: it may shrink and never grow."""
 
@@ -179,10 +179,11 @@ def test_a_circle_is_named(tmp_path):
         floors.floors(floors.sources(house(tmp_path, files)))
 
 
-def test_the_longest_function_is_counted_with_its_docstring(tmp_path):
-    text = 'def short():\n    pass\n\n\nclass A:\n    def long(self):\n        """It.\n\n        Is.\n        """\n'
+def test_the_longest_function_is_counted_without_its_docstring(tmp_path):
+    said = '    """It.\n\n    Says.\n    """\n'
+    text = f"def told():\n{said}    return 1\n\n\nclass A:\n    def long(self):\n        x = 1\n        return x\n"
     (source,) = floors.sources(house(tmp_path, {"a.py": text}))
-    assert (source.lines, source.longest_function) == (10, (5, "long"))
+    assert (source.lines, source.longest_function) == (12, (3, "long"))
 
 
 def test_only_the_block_of_the_readme_is_renewed_and_it_must_be_there():
