@@ -114,7 +114,7 @@ lint: $(STAMP)
 	$(VENV) -m ruff format --check .
 
 verify: $(STAMP)
-	@$(VENV) -c 'from camlib import data; raise SystemExit(data.main(["verify"]))'
+	@$(VENV) -m camlib.data verify
 
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)

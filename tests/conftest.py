@@ -1,5 +1,6 @@
 """One state for every test: seeds and threads as in the notebooks, no windows, the same examples always."""
 
+import gc
 import os
 from unittest import mock
 from urllib.error import URLError
@@ -10,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from camlib import checkpoints, paths
-from camlib.compendium import report
+from camlib.compendium import manifest
 from camlib.engine import runtime
 
 matplotlib.use("Agg")
@@ -35,7 +36,7 @@ def own_repository(tmp_path, monkeypatch):
     for name in ("figures", "build", "notebooks"):
         monkeypatch.setattr(paths, name.upper(), tmp_path / name)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "_made_here", set())
+    monkeypatch.setattr(manifest, "_made_here", set())
     return tmp_path
 
 
@@ -56,6 +57,17 @@ def failing_download(monkeypatch):
     monkeypatch.delenv("CAMLIB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+
+
+def pytest_collection_finish():
+    """Modules and collected tests stay to the end: a pass of the garbage collector need not walk through them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    """At its end the process takes its modules down as always."""
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter):

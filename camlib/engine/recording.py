@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from camlib.layers import Layer, replacing_output
-from camlib.networks import Network, evaluating
+from camlib.layers import Layer, evaluating, replacing_output
+from camlib.networks import Network
 
 
 def record(network: Network, layer: Layer, inputs: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from camlib import paths
 
 PYTHON = """#!/bin/sh
 # Stands for the environment's Python: writes down its arguments, and makes each result of a run.
-echo "$@" | sed 's/^-m camlib.//' >> log
+echo "$@" | sed 's/^-m camlib.compendium.//' >> log
 for word in "$@"; do
     case $word in
         notebooks/bad*) exit 1;;

@@ -17,9 +17,8 @@ from torchvision import transforms
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
-from camlib import Preprocess, load_network, paths
+from camlib import Preprocess, data, load_network, paths
 from camlib.data import datasets
-from camlib.data import photographs as data
 from camlib.data.datasets import LabeledBox, boxes_on_input, classes_of
 
 SHARED = Path(os.environ.get("CAMLIB_SHARED_DATA", paths.ROOT.parent / "shared" / "data"))
@@ -373,7 +372,7 @@ def test_a_json_file_that_cannot_be_read_is_named(tmp_path, text):
 
 
 def test_the_table_of_voc_classes_names_imagenet_classes_as_torchvision_does():
-    rows = [line.split(",") for line in (paths.ROOT / "camlib/voc_imagenet.csv").read_text().splitlines()[1:]]
+    rows = [line.split(",") for line in (paths.ROOT / "camlib/data/voc_imagenet.csv").read_text().splitlines()[1:]]
     assert {row[0] for row in rows} == {
         *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
         *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),

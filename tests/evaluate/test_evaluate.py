@@ -295,7 +295,8 @@ evaluate(Plan(net(), METHODS, METRICS), examples(), {out!r})
 
 
 def child_environment() -> dict[str, str]:
-    own = {"PYTHONPATH": f"{paths.ROOT}:{Path(__file__).parents[1]}", "TQDM_DISABLE": "1", "CAMLIB_THREADS": "1"}
+    folders = os.pathsep.join(map(str, [paths.ROOT, paths.ROOT / "tests", Path(__file__).parent]))
+    own = {"PYTHONPATH": folders, "TQDM_DISABLE": "1", "CAMLIB_THREADS": "1"}
     return {**os.environ, **own, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
