@@ -13,6 +13,7 @@ from torch import Tensor
 
 import camlib
 from camlib import framework
+from camlib.compendium.errata.page import Number
 from camlib.metrics import bootstrap_interval, pearson
 from camlib.registry import METHODS, Detailed
 from camlib.trace import Trace
@@ -23,18 +24,6 @@ SCENES, CLASSES, BATCH = 120, 3, 8
 VGG, GAP = "scenes-vgg", "scenes-gap"
 INNER = "features.18"
 """The last convolution of scenes-vgg, in front of batch normalization and ReLU: feature maps of both signs."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """One measured number: a mean over ``n`` maps (or pictures) with its interval, or one exact value (n = 1)."""
-
-    id: str
-    population: str
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True)

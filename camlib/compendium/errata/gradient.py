@@ -101,20 +101,42 @@ def alpha() -> Iterator[Number]:
         yield exact(f"sca-alpha-squeezenet: {positions}", "closed form", 13**4 / (100 * positions))
 
 
+@measures("sca-before-relu")
+def before_relu() -> Iterator[Number]:
+    """α of each channel in front of the last ReLU over α behind it, hw/n_l: least, median and largest."""
+    ratios = []
+    for case in cases(GAP, "features.11", classes=1):
+        w, g = case.trace.head.weight[case.target], METHODS["grad-cam"].function(case.trace, case.target)
+        ratios.append((w / (case.trace.positions * g))[g != 0])
+    found = torch.cat(ratios)
+    low, value, high = (float(of(found)) for of in (torch.amin, torch.median, torch.amax))
+    yield Number("sca-before-relu", f"{GAP}, features.11", value, low, high, len(found))
+
+
+@measures("sca-inconsistent")
+def inconsistent() -> Iterator[Number]:
+    """Largest deviation of mean gradient and summed weights behind a zero-padded average, relative to the largest."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head, maps = PoolingHead(3, (7, 7), 2, nn.AvgPool2d(3, 2, padding=1)), torch.rand(1, 3, 7, 7)
+    maps.requires_grad_(True)
+    (g,) = torch.autograd.grad(head(maps)[0, 1], maps)
+    w = head.channel_weights[1].detach()
+    yield exact("sca-inconsistent", "7 x 7 x 3, avg 3/2, padding 1", spread(g.mean(dim=(2, 3))[0] - w) / spread(w))
+
+
 @measures("sca-length")
 def lengths() -> Iterator[Number]:
     """Entries of w for the 4 x 4 x 3 map of case 2."""
     yield exact("sca-length", "4 x 4 x 3, avg 2/2", PoolingHead(3, (4, 4), 2, "avg 2/2").linear.in_features)
 
 
-class _Divided:
+def _divided(case: Case) -> Tensor:
     """Grad-CAM with each channel's gradient divided by the sum of its map instead of the number of positions."""
-
-    def __call__(self, case: Case) -> Tensor:
-        m = case.trace.activations
-        sums = m.sum(dim=(2, 3))
-        weights = case.trace.gradients(case.target).sum(dim=(2, 3)) / torch.where(sums > 0, sums, torch.inf)
-        return framework.class_activation_map(weights, m).relu()
+    m = case.trace.activations
+    sums = m.sum(dim=(2, 3))
+    weights = case.trace.gradients(case.target).sum(dim=(2, 3)) / torch.where(sums > 0, sums, torch.inf)
+    return framework.class_activation_map(weights, m).relu()
 
 
 def _positive_part(case: Case) -> Tensor:
@@ -127,7 +149,7 @@ def _positive_part(case: Case) -> Tensor:
 def slides() -> Iterator[Number]:
     """Z as a sum of each map, α = 1/Z behind the inner ReLU, and two numbers of citations."""
     for name in (VGG, GAP):
-        yield agreement("slides-z", name, cases(name), _Divided(), by("grad-cam"))
+        yield agreement("slides-z", name, cases(name), _divided, by("grad-cam"))
         yield agreement("slides-alpha", name, cases(name), _positive_part, by("grad-cam"))
     for paper, (said, shown) in CITATIONS.items():
         yield exact(f"slides-citations: {paper}", "one slide", abs(said - shown))
@@ -152,6 +174,20 @@ def exact_plus_plus() -> Iterator[Number]:
         values = [float(torch.corrcoef(torch.stack(pair))[0, 1]) for pair in zip(usual, true, strict=True)]
         yield mean("plus-plus-exact", population, values, case.scenes)
         yield agreement("plus-plus-exact-map", population, [case], by("grad-cam++"), by("grad-cam++", exact=True))
+
+
+@measures("smooth-numerator")
+def smooth() -> Iterator[Number]:
+    """Smooth Grad-CAM++ with the first derivative in α's numerator, as printed, against the second."""
+
+    def printed(case: Case) -> Tensor:
+        d1, d2, d3 = case.trace.noisy_moments(case.target, 25, 0.15, 0)
+        below = 2 * d2 + case.trace.activations.sum(dim=(2, 3), keepdim=True) * d3
+        alpha = torch.where((d1 > 0) & (below > 0), d1 / below, 0.0)
+        weights = (alpha * d1.relu()).sum(dim=(2, 3))
+        return framework.class_activation_map(weights, case.trace.activations).relu()
+
+    yield agreement("smooth-numerator", VGG, cases(VGG, count=24, classes=1), printed, by("smooth-grad-cam++"))
 
 
 @measures("ablation-negative", "ablation-signed")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 from collections.abc import Sequence
 from dataclasses import astuple
 
 from camlib.compendium.errata import attention, gradient, page, score, union  # noqa: F401  (they enter their measures)
-from camlib.compendium.errata.cases import MEASURES, Number
+from camlib.compendium.errata.cases import MEASURES
+from camlib.compendium.errata.page import Number
 from camlib.compendium.writing import write_file
 from camlib.engine import runtime
 
@@ -19,9 +21,10 @@ def measure(ids: Sequence[str] = ()) -> list[Number]:
     Ids that one function computes together are computed together. The other rows stay as they are. Raises ValueError
     for an id that nothing computes.
     """
-    unknown = sorted(set(ids) - set(MEASURES))
-    if unknown:
-        raise ValueError(f"no number is called {', '.join(unknown)}; expected one of {', '.join(MEASURES)}")
+    for one in ids:
+        if one not in MEASURES:
+            near = difflib.get_close_matches(one, MEASURES, n=4, cutoff=0.3)
+            raise ValueError(f"no number is called {one!r}; nearest: {', '.join(near) or ', '.join(MEASURES)}")
     runtime.setup(0)
     wanted = dict.fromkeys(MEASURES[one] for one in (ids or MEASURES))
     made = []

@@ -130,6 +130,13 @@ def below_eq_8() -> Iterator[Number]:
         yield mean(f"caption-sum: {reading}", name, values, units)
 
 
+@measures("score-two")
+def second_paper() -> Iterator[Number]:
+    """The two definitions of Wang et al. 2020: increase of confidence (def. 5), softmax over channels (alg. 1)."""
+    for name in (VGG, GAP):
+        yield agreement("score-two", name, cases(name), by("score-cam-softmax"), by("score-cam-cic"))
+
+
 @measures("blank-probability", "blank-subtracted")
 def blank() -> Iterator[Number]:
     """What the slides set to 0: the probability of the blank picture; the map with it subtracted, and without."""

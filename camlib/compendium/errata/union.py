@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
+import camlib
 from camlib import framework
 from camlib.compendium.errata.cases import (
     GAP,
@@ -19,8 +21,11 @@ from camlib.compendium.errata.cases import (
     exact,
     mean,
     measures,
+    network,
+    scenes,
     where,
 )
+from camlib.metrics import bootstrap_interval
 from camlib.registry import METHODS
 from camlib.weights import union
 
@@ -70,13 +75,18 @@ def brightness() -> Iterator[Number]:
     """Correlation between β_Denoising + β_Region, the brightness of the printed mask, and the choice of the union."""
     for name in (VGG, GAP):
         for reading in ("scaled", "printed"):
-            rows = [
-                (detail["beta_denoised"] + detail["beta_region"], float(detail["branch"] == "union"))
-                for case in cases(name)
-                for detail in METHODS["union-cam"].function(case.trace, case.target, **READINGS[reading]).details
-            ]
-            r = torch.corrcoef(torch.tensor(rows).T)[0, 1]
-            yield Number(f"ams-brightness: {reading}", name, float(r), float(r), float(r), len(rows))
+            rows, units = [], []
+            for case in cases(name):
+                for detail in METHODS["union-cam"].function(case.trace, case.target, **READINGS[reading]).details:
+                    rows.append((detail["beta_denoised"] + detail["beta_region"], detail["branch"] == "union"))
+                units += case.scenes
+            table = np.array(rows, dtype=float)
+
+            def correlation(drawn: np.ndarray, of: np.ndarray = table) -> float:
+                return np.corrcoef(of[drawn.astype(int)].T)[0, 1]
+
+            interval = bootstrap_interval(np.arange(len(table)), statistic=correlation, units=units)
+            yield Number(f"ams-brightness: {reading}", name, *interval, len(table))
 
 
 @measures("union-negative", "union-clamp", "union-upside-down")
@@ -129,6 +139,19 @@ def theta() -> Iterator[Number]:
             touched += below.any(dim=2).double().mean(dim=1).tolist()
             units += case.scenes
         yield mean("union-theta", name, touched, units)
+
+
+@measures("union-unnormalized")
+def unnormalized() -> Iterator[Number]:
+    """Pictures whose most probable class is another one where they are fed in [0, 1], not normalized."""
+    names = [*(camlib.load_photo(name) for name in camlib.list_photos())]
+    for name, pictures in ((VGG, scenes().images), (GAP, scenes().images), ("efficientnet-lite0", names)):
+        net, changed = network(name), []
+        for picture in pictures:
+            plain, ready = net.prepare(picture)
+            first, second = (int(net.logits(one[None]).argmax()) for one in (ready, plain.to(ready)))
+            changed.append(float(first != second))
+        yield mean("union-unnormalized", name, changed, range(len(changed)))
 
 
 @measures("average-drop: used", "average-drop: printed")
