@@ -1,4 +1,4 @@
-"""``Network``: anybody's classifier with its target layer, its preprocessing and its class names."""
+"""``Network``: anybody's classifier with its layers, preprocessing and class names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From whatever a reader calls a picture to a float tensor [3, H, W] in [0, 1] at the size a network wants."""
+"""From whatever a reader calls a picture to a tensor at the size that a network wants."""
 
 from __future__ import annotations
 

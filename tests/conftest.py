@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from camlib import checkpoints, paths
+from camlib import checkpoints, metrics, paths, registry
 from camlib.compendium import manifest
 from camlib.engine import runtime
 
@@ -38,6 +38,18 @@ def own_repository(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(manifest, "_made_here", set())
     return tmp_path
+
+
+@pytest.fixture
+def own_registries():
+    """Methods and metrics that a test registers are gone behind it."""
+    assert registry.METHODS  # the wings that bring methods are imported before anything is kept
+    registries = registry._methods, metrics.registry._metrics
+    kept = [dict(known) for known in registries]
+    yield
+    for known, before in zip(registries, kept, strict=True):
+        known.clear()
+        known.update(before)
 
 
 @pytest.fixture

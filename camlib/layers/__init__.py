@@ -1,4 +1,4 @@
-"""Which tensors of a network are feature maps, and how to read each of them as ``M [B, K, h, w]``.
+"""Which tensors of a network are feature maps, and how to read them as M [B, K, h, w].
 
 It stands on PyTorch alone; networks, the engine and everything above import from it.
 Take ``Layer``, ``replacing_output``, ``evaluating``; ``probe`` and ``Survey`` for what a network's layers are.

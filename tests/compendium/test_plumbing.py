@@ -10,9 +10,7 @@ from camlib.compendium import report
 
 UNCONVERTED = {
     "01_feature_maps",
-    "02_unified_framework",
     "03_pooling_cases",
-    "04_sca_cam",
     "05_gradient_methods",
     "06_score_cam",
     "07_sa_cam",
@@ -23,8 +21,6 @@ UNCONVERTED = {
     "12_robustness",
     "13_trained_networks",
     "14_cost",
-    "15_lfi_cam",
-    "16_captions",
 }
 """Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
