@@ -83,7 +83,8 @@ def explain(
         method: a name of :data:`camlib.METHODS`.
         target: class index, class name, or None for the most probable class.
         layer: name of the layer; None for the network's target layer.
-        relu: rectify the map or not; None does what the method's paper does.
+        relu: rectify the map or not; None does what ``camlib.METHODS[name].relu`` says: what the method's source
+            prints, and for gap-cam and sca-cam, whose authors print no ReLU, the ReLU of Grad-CAM (see their docs).
         normalized: True says that a [3,H,W] tensor is ready network input, False that a [B,3,H,W] batch holds
             pictures in [0,1]. None: 3-D tensors are pictures, 4-D tensors are ready input.
         options: the method's own options, see ``camlib.METHODS[name].options``.

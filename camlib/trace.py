@@ -206,11 +206,12 @@ class Trace:
             made = []
             with progress(count * len(self.inputs), what) as advance:
                 for b in range(len(self.inputs)):
-                    made.append(self._tail(b).logits(count, write(b), advance))
+                    made.append(self.tail(b).logits(count, write(b), advance))
             self._kept[key] = torch.stack(made).to(self.logits)
         return self._kept[key]
 
-    def _tail(self, b: int) -> Tail:
+    def tail(self, b: int) -> Tail:
+        """The network behind the layer, ready to run on changed feature maps of picture b."""
         row = slice(b, b + 1)
         return Tail(self.network, self.layer, self.inputs[row], self.maps[row], self._logits[row])
 

@@ -30,12 +30,16 @@ def feature_map(trace: Trace, target: Tensor) -> Tensor:
 @method(
     "gap-cam",
     family="channel",
-    source="Zhou et al. 2016, eq. 2; Si et al. 2021, eq. 2",
+    source="Zhou et al. 2016, eq. 2; Si et al. 2021, eq. 1-2; its ReLU: Liang et al. 2022, eq. 1",
     passes="1 forward",
     summary="w_k = row c of the classifier behind global average pooling",
 )
 def gap_cam(trace: Trace, target: Tensor) -> Tensor:
     """The classifier's weights from channel k to the target class (CAM; GAP-CAM in Si et al.).
+
+    The map is rectified, as Liang et al. print CAM and as Grad-CAM is, of which it is then a multiple. Zhou et al. and
+    Si et al. print no ReLU: ``relu=False`` keeps what speaks against the class, and scaling to [0, 1] then lifts the
+    zero to somewhere above the darkest place.
 
     Returns [B, K]. Raises ValueError where no row of weights reproduces the logits, see :attr:`Trace.head`.
     """

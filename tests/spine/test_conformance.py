@@ -1,6 +1,7 @@
 """What every registered method must do alike: shapes, determinism, batches, an untouched network."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 
 import helpers
@@ -406,3 +407,42 @@ def test_registration_is_complete(method):
     assert m.passes
     assert m.summary
     assert "[B" in (m.function.__doc__ or "")  # the shape that it returns
+
+
+@every_method
+def test_every_option_is_named_in_the_docstring_of_its_method(method):
+    text = METHODS[method].function.__doc__ or ""
+    assert not [option for option in METHODS[method].options if not re.search(rf"\b{option}\b", text)]
+
+
+# -- readings: options that take a source in another way
+
+READINGS = [
+    ("grad-cam++", {"exact": True}),
+    ("sca-cam", {"form": "softmax"}),
+    ("score-cam", {"masks": "unshifted"}),
+    ("score-cam", {"filler": "black"}),
+    ("score-cam-softmax", {"score": "probability"}),
+    ("guided-score-cam", {"signal": "deconvnet"}),
+    ("ablation-cam", {"signed": True}),
+    ("sa-cam", {"scale": "max"}),
+    ("sa-cam", {"exact": True}),
+    ("union-cam", {"score": "logit"}),
+    ("union-cam", {"clamp": False}),
+    ("union-cam", {"rescale": False}),
+    ("union-cam", {"rectified": "both"}),
+    ("union-cam", {"filler": "black"}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), READINGS, ids=str)
+def test_a_reading_gives_in_a_batch_what_it_gives_alone_and_leaves_the_network_alone(method, options):
+    net = trainable()
+    photos, before = [helpers.picture(seed) for seed in range(2)], helpers.state(net.module)
+    assert set(options) <= set(METHODS[method].options)
+    together = camlib.compare(net, photos, [method], TARGETS, options={method: options})
+    for e in together:
+        assert_equal(e, camlib.explain(net, photos[e.picture], method, e.target, **options), 1e-5)
+        assert bool(e.raw.isfinite().all())
+        assert (float(e.heatmap.min()), float(e.heatmap.max())) == (0.0, 0.0 if e.degenerate else 1.0)
+    helpers.assert_same(before, helpers.state(net.module))
