@@ -3,6 +3,7 @@
 from camlib.plots.charts import bars_with_intervals, value_grid, weights_curves
 from camlib.plots.diagrams import network_diagram
 from camlib.plots.look import BOX_COLOR, COLORMAP, COLORS, DIVERGING, TIMES, style
+from camlib.plots.methods import METHOD_STYLES, method_style
 from camlib.plots.panels import feature_maps, grid, overlay, show
 from camlib.plots.pipelines import Link, Stage, pipeline
 
@@ -11,12 +12,14 @@ __all__ = [
     "COLORMAP",
     "COLORS",
     "DIVERGING",
+    "METHOD_STYLES",
     "TIMES",
     "Link",
     "Stage",
     "bars_with_intervals",
     "feature_maps",
     "grid",
+    "method_style",
     "network_diagram",
     "overlay",
     "pipeline",

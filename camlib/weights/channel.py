@@ -12,6 +12,8 @@ from camlib.trace import Trace
 
 @method(
     "feature-map",
+    title="Sum of feature maps",
+    sign="none",
     family="channel",
     source="Si et al. 2021, sec. 2.1",
     passes="1 forward",
@@ -22,13 +24,16 @@ from camlib.trace import Trace
 def feature_map(trace: Trace, target: Tensor) -> Tensor:
     """Ones: feature-map visualization, the plain sum of all channels.
 
-    Returns [B, K]. The map is the same for every class.
+    Returns [B, K]. The map is the same for every class. LaFAM (Karjauv and Albayrak 2024) divides the sum by K, which
+    the scaling to [0, 1] takes out again: it is this map.
     """
     return torch.ones(trace.activations.shape[:2]).to(trace.activations)
 
 
 @method(
     "gap-cam",
+    title="GAP-CAM",
+    sign="signed",
     family="channel",
     source="Zhou et al. 2016, eq. 2; Si et al. 2021, eq. 2",
     passes="1 forward",

@@ -13,6 +13,8 @@ _SMALLEST = 1e-8
 
 @method(
     "grad-cam",
+    title="Grad-CAM",
+    sign="signed",
     family="gradient",
     source="Selvaraju et al. 2017, eq. 1; Si et al. 2021, eq. 5",
     passes="1 forward + 1 backward",
@@ -28,6 +30,8 @@ def grad_cam(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "grad-cam++",
+    title="Grad-CAM++",
+    sign="rectified",
     family="gradient",
     source="Chattopadhay et al. 2018, eq. 5 and 19",
     passes="1 forward + 1 backward",
@@ -61,6 +65,8 @@ def plus_plus_weights(d1: Tensor, d2: Tensor, d3: Tensor, activations: Tensor) -
 
 @method(
     "xgrad-cam",
+    title="XGrad-CAM",
+    sign="signed",
     family="gradient",
     source="Fu et al. 2020, eq. 8",
     passes="1 forward + 1 backward",
@@ -80,6 +86,8 @@ def xgrad_cam(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "layer-cam",
+    title="LayerCAM",
+    sign="rectified",
     family="gradient",
     source="Jiang et al. 2021, eq. 6-7",
     passes="1 forward + 1 backward",
@@ -95,6 +103,8 @@ def layer_cam(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "sca-cam",
+    title="SCA-CAM",
+    sign="squared",
     family="gradient",
     source="Si et al. 2021, eq. 22 (form='softmax': eq. 21)",
     passes="1 forward + 1 backward",
@@ -122,6 +132,8 @@ def sca_cam(trace: Trace, target: Tensor, *, form: str = "gradient") -> Tensor:
 
 @method(
     "smooth-grad-cam++",
+    title="Smooth Grad-CAM++",
+    sign="rectified",
     family="gradient",
     source="Omeiza et al. 2019, eq. 7-8, numerator corrected to the second derivative",
     passes="1 forward + n (forward + backward), n = 25",

@@ -17,6 +17,8 @@ _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
 
 @method(
     "score-cam",
+    title="Score-CAM",
+    sign="positive by construction",
     family="score",
     source=f"{_V1}, eq. 1-5 (mask normalized as in {_V2}, eq. 8)",
     passes="1 forward + K masked",
@@ -42,6 +44,8 @@ def score_cam(
 
 @method(
     "score-cam-cic",
+    title="Score-CAM (increase)",
+    sign="signed",
     family="score",
     source=f"{_V2}, def. 4-5, eq. 9",
     passes="1 forward + K+1 masked",
@@ -64,6 +68,8 @@ def score_cam_cic(
 
 @method(
     "score-cam-softmax",
+    title="Score-CAM (softmax)",
+    sign="softmax",
     family="score",
     source=f"{_V2}, alg. 1; the reading of pytorch-grad-cam and torchcam",
     passes="1 forward + K masked",
@@ -88,6 +94,8 @@ def score_cam_softmax(
 
 @method(
     "score-cam-raw",
+    title="Score-CAM (logits)",
+    sign="signed",
     family="score",
     source=f"{_V1}, sec. 5.1 and fig. 5 (before the softmax)",
     passes="1 forward + K masked",
@@ -108,6 +116,8 @@ def score_cam_raw(
 
 @method(
     "score-cam-binary",
+    title="Score-CAM (binary masks)",
+    sign="positive by construction",
     family="score",
     source=f"{_V1}, sec. 4.2",
     passes="1 forward + K masked",
