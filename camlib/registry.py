@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from camlib.framework import COMMON
+
 MAKES = ("weights", "map", "pixels")
 SIGNS = {
     "signed": "evidence for and against the class keep their signs",
@@ -59,9 +61,24 @@ class Method:
     sign: str
     options: Mapping[str, Any]
 
+    def checked_common(self, common: str) -> str:
+        """``common`` as given; raises ValueError for one that is unknown, or that this method's result cannot have."""
+        if common not in COMMON:
+            raise ValueError(f"common={common!r}: expected one of {COMMON}.")
+        if common != "keep" and self.makes == "pixels":
+            raise ValueError(
+                f"{self.name} makes a saliency of pixels, which holds no sum of feature maps: common={common!r} cannot "
+                f"be removed from it. Leave common at 'keep', or take a class activation map such as 'grad-cam'."
+            )
+        if common == "center" and self.makes == "map":
+            raise ValueError(f"{self.name} makes a finished map without weights to center. Use common='project'.")
+        return common
+
     def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` as given; raises ValueError for a name that the method does not know."""
-        unknown = sorted(set(options) - set(self.options))
+        """``options`` as given, the method's own and ``common``; raises ValueError for another name."""
+        if "common" in options:
+            self.checked_common(options["common"])
+        unknown = sorted(set(options) - set(self.options) - {"common"})
         if unknown:
             known = ", ".join(f"{key}={value!r}" for key, value in self.options.items()) or "none"
             raise ValueError(f"{self.name} has no option {', '.join(map(repr, unknown))}. Its options: {known}.")
@@ -182,6 +199,8 @@ def _options_of(function: Callable[..., Tensor]) -> dict[str, Any]:
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     if len(positional) != 2 or len(positional) + len(options) != len(parameters):
         raise TypeError(f"{function.__qualname__} must take (trace, target, *, options...).")
+    if any(p.name == "common" for p in options):
+        raise TypeError(f"{function.__qualname__}: the option 'common' belongs to every method; call yours otherwise.")
     return {p.name: None if p.default is p.empty else p.default for p in options}
 
 
