@@ -21,20 +21,29 @@ METHOD_STYLES: dict[str, Style] = {
     # channel: black and gray
     "feature-map": Style("#1F1F1F", ">"),
     "gap-cam": Style("#3C3C3C", "D"),
+    "eigen-cam": Style("#5A5A5A", "P"),
     # gradient: blue
     "grad-cam": Style("#003E71", "o"),
     "grad-cam++": Style("#004E85", "^"),
     "xgrad-cam": Style("#005E9A", "<"),
     "layer-cam": Style("#0070AF", ">"),
+    "hires-cam": Style("#3081C0", "d"),
     "sca-cam": Style("#4E93D1", "*"),
     "smooth-grad-cam++": Style("#67A5E3", "s"),
     # contrast: sky blue; shapley: teal
+    "finer-cam": Style("#3D99CA", "P"),
+    "case": Style("#6EC5F9", "D"),
+    "shapley-cam": Style("#288A7B", "o"),
+    "lift-cam": Style("#5BBBAA", "^"),
     # score: vermilion and orange
     "score-cam": Style("#973400", "s"),
     "score-cam-cic": Style("#A84000", ">"),
     "score-cam-softmax": Style("#BA4C00", "d"),
     "score-cam-raw": Style("#CB5700", "P"),
     "score-cam-binary": Style("#DC650E", "<"),
+    "is-cam": Style("#EB7324", "v"),
+    "ss-cam": Style("#F98236", "*"),
+    "opti-cam": Style("#FF9146", "D"),
     # tail: green
     "ablation-cam": Style("#005418", "h"),
     "recipro-cam": Style("#147834", "X"),

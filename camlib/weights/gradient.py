@@ -102,6 +102,25 @@ def layer_cam(trace: Trace, target: Tensor) -> Tensor:
 
 
 @method(
+    "hires-cam",
+    title="HiResCAM",
+    sign="signed",
+    family="gradient",
+    source="Draelos and Carin 2020, sec. 3 (the authors' code sums Σ_k g_k · M_k, then rectifies)",
+    passes="1 forward + 1 backward",
+    summary="w_kij = g_kij: Grad-CAM without the averaging",
+)
+def hires_cam(trace: Trace, target: Tensor) -> Tensor:
+    """Pixel gradients as they are, w_kij = g_kij: H = Σ_k g_k · M_k, element by element.
+
+    Grad-CAM replaces g_kij by its mean over the map; the difference between the two is that averaging and nothing else.
+    Behind one linear layer on the flattened maps, Σ_ij H_ij = y − b. The equation has no ReLU, the authors' program
+    rectifies H before it scales it, and so does this; ``relu=False`` shows the equation. Returns [B, K, h, w].
+    """
+    return trace.gradients(target)
+
+
+@method(
     "sca-cam",
     title="SCA-CAM",
     sign="squared",
