@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from camlib import framework
+from camlib.engine.batches import Target, batches, prepared, target_columns, targets_by_picture
 from camlib.engine.runtime import outside_stacklevel
 from camlib.networks import Network
 from camlib.pictures import Picture
 from camlib.registry import Detailed, Method, find_method
 from camlib.trace import Trace
-
-Target = int | str | None
 
 
 class DegenerateMapWarning(UserWarning):
@@ -176,12 +175,12 @@ def _explained(
             f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
         )
     chosen = [(method, {"common": method.checked_common(common), **given}) for method, given in chosen]
-    pairs = _prepare(net, photos, normalized)
-    wanted = _targets_by_picture(targets, len(pairs))
+    pairs = prepared(net, photos, normalized)
+    wanted = targets_by_picture(targets, len(pairs))
     found: dict[tuple[int, int, int], Explanation] = {}
-    for indices in _batches(pairs, batch_size):
+    for indices in batches(pairs, batch_size):
         trace = Trace(net, torch.stack([pairs[i][1] for i in indices]), layer)
-        columns = _target_columns(trace, [wanted[i] for i in indices])
+        columns = target_columns(net, trace.logits, [wanted[i] for i in indices])
         trace.targets = columns
         images = [pairs[i][0] for i in indices]
         for m, (method, given) in enumerate(chosen):
@@ -202,85 +201,6 @@ def _methods(
         raise ValueError(f"Options for {stray}, which is not among the methods {names}.")
     found = [find_method(name) for name in names]
     return [(method, method.checked_options(options.get(method.name, {}))) for method in found]
-
-
-def _prepare(net: Network, photos: Any, normalized: bool | None) -> list[tuple[Tensor, Tensor]]:
-    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture."""
-    if isinstance(photos, Tensor) and photos.dim() not in (3, 4):
-        raise ValueError(
-            f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
-        )
-    single: list[tuple[Any, bool]] = []  # (picture, ready network input?)
-    for photo in photos if isinstance(photos, list | tuple) else [photos]:
-        if isinstance(photo, Tensor) and photo.dim() == 4:
-            if not len(photo):
-                raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
-            single += [(one, normalized is not False) for one in photo]
-        else:
-            single.append((photo, bool(normalized) and isinstance(photo, Tensor)))
-    if not single:
-        raise ValueError("No picture was given. Give at least one.")
-    prepared = []
-    for index, (photo, ready) in enumerate(single):
-        try:
-            prepared.append(_prepare_one(net, photo, ready))
-        except (ValueError, TypeError) as error:
-            if len(single) == 1:
-                raise
-            kind = ValueError if isinstance(error, ValueError) else TypeError
-            raise kind(f"Picture {index} of {len(single)} (counted from 0): {error}") from error
-    return prepared
-
-
-def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]:
-    if ready:
-        net.refuse_unready(photo[None])
-        picture, inputs = net.show(photo), photo
-    else:
-        picture, inputs = net.prepare(photo)
-    return picture.expand(3, -1, -1), inputs
-
-
-def _batches(pairs: list[tuple[Tensor, Tensor]], batch_size: int) -> Iterable[list[int]]:
-    """Indices of pictures that run together: one input shape, at most ``batch_size``."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: expected at least 1.")
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, (_, inputs) in enumerate(pairs):
-        by_shape.setdefault(tuple(inputs.shape), []).append(index)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), batch_size):
-            yield indices[start : start + batch_size]
-
-
-def _targets_by_picture(targets: Any, pictures: int) -> list[list[Target]]:
-    """One list of targets for each picture, all of one length."""
-    if isinstance(targets, str) or not isinstance(targets, Iterable) or getattr(targets, "ndim", 1) == 0:
-        targets = [targets]
-    targets = list(targets)
-    if not targets:
-        raise ValueError("No target was given. Use targets=[None] for the most probable class.")
-    nested = [isinstance(target, list | tuple) for target in targets]
-    if not any(nested):
-        return [targets] * pictures
-    lengths = {len(target) for target, is_list in zip(targets, nested, strict=True) if is_list}
-    if not all(nested) or len(targets) != pictures or len(lengths) != 1 or 0 in lengths:
-        raise ValueError(
-            f"targets is one list of classes for all pictures, or one list of equal length for each of the "
-            f"{pictures} picture(s); given {targets!r}."
-        )
-    return [list(target) for target in targets]
-
-
-def _target_columns(trace: Trace, wanted: list[list[Target]]) -> list[Tensor]:
-    """Target slot by target slot the class index of every picture in the batch, int64 [B]."""
-    classes = trace.logits.shape[1]
-    top = trace.logits.argmax(dim=1).tolist()
-    rows = [
-        [top[b] if target is None else trace.network.class_index(target, classes) for target in targets]
-        for b, targets in enumerate(wanted)
-    ]
-    return list(torch.tensor(rows).T.contiguous())
 
 
 def _explain_batch(

@@ -10,7 +10,7 @@ import torch
 from hypothesis import settings
 
 from camlib import checkpoints, paths
-from camlib.compendium import report
+from camlib.compendium import manifest
 from camlib.engine import runtime
 
 matplotlib.use("Agg")
@@ -35,7 +35,7 @@ def own_repository(tmp_path, monkeypatch):
     for name in ("figures", "build", "notebooks"):
         monkeypatch.setattr(paths, name.upper(), tmp_path / name)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "_made_here", set())
+    monkeypatch.setattr(manifest, "_made_here", set())
     return tmp_path
 
 

@@ -217,3 +217,23 @@ def assert_same(before: dict[str, object], after: dict[str, object]) -> None:
             assert torch.equal(old, new), f"{key} changed"
         else:
             assert old == new, f"{key} changed"
+
+
+# What an item and a claim say, where a test asks for something else
+
+ITEM_FACTS = {
+    "caption": "What is seen.",
+    "network": "efficientnet-lite0",
+    "data": "bull-mastiff",
+    "n": 1,
+    "seed": 0,
+}
+CLAIM_ROW = {
+    "paper": "sca",
+    "claim": "SCA-CAM localizes better",
+    "evidence": "fig 12, by eye",
+    "ours": 0.3612,
+    "interval": (0.31, 0.4),
+    "verdict": "does not hold",
+    "notebook": "04_sca_cam",
+}

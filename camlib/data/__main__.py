@@ -1,5 +1,5 @@
 """``python -m camlib.data verify``: compare every photograph and weight file with data/manifest.json."""
 
-from camlib.data.photographs import main
+from camlib.data.manifest import main
 
 raise SystemExit(main())

@@ -7,5 +7,16 @@ Take ``Scorer``, ``Tail`` (scoring), ``Masking``, ``blend`` (masking), ``fast_co
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submodules=["folding", "fusing", "masking", "runtime", "scoring"]
+    __name__,
+    submodules=[
+        "batches",
+        "folding",
+        "fusing",
+        "linear_head",
+        "masked",
+        "masking",
+        "recording",
+        "runtime",
+        "scoring",
+    ],
 )

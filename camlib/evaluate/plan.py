@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
+from camlib.data.classes import imagenet_classes
 from camlib.evaluate.store import Setting
 from camlib.metrics import CONTROLS, METRICS, find_metric
 from camlib.metrics.registry import NEEDS
 from camlib.networks import Network
 from camlib.pictures import Preprocess
 from camlib.registry import METHODS, find_method
-from camlib.zoo.pretrained import imagenet_classes
 
 TARGETS = {
     "top1": "the most probable class of the picture",

@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from camlib.data.boxes import Box
 from camlib.data.datasets import Dataset, Example, LabeledBox, boxes_on_input, classes_of
 from camlib.engine.scoring import Scorer
 from camlib.evaluate import store
@@ -30,7 +31,7 @@ from camlib.evaluate.store import Row
 from camlib.evaluate.table import Results
 from camlib.explanation import DegenerateMapWarning, Explanation, compare
 from camlib.metrics import METRICS, Sample, control_maps, probability_score
-from camlib.metrics.sample import Box, Score
+from camlib.metrics.sample import Score
 
 _FOLDERS = re.compile(r"(?<![\w.:/+-])/(?:[^\s/'\"]+/)+")
 """The folders of an absolute path; what is left of it is the file's name."""

@@ -1,18 +1,12 @@
 """Numbers that judge a heatmap: the registry of metrics, their controls, and the intervals that go with them.
 
-``METRICS`` maps the name of each metric to its function of one :class:`Sample`, with the direction that is better and
-what sways it. Controls that look at no network stand beside every method: :data:`CONTROLS`.
+It stands on the engine and on boxes of data; studies, evaluate and everything above import from it.
+Take ``METRICS`` (name -> metric of one ``Sample``), ``Sample``, ``CONTROLS`` and the functions that are listed here.
 """
 
+from camlib.metrics.average_drop import masked_probability, shown_part
 from camlib.metrics.controls import CONTROLS, control_maps, control_samples
-from camlib.metrics.faithfulness import (
-    Curve,
-    area_under_curve,
-    deletion_curve,
-    insertion_curve,
-    masked_probability,
-    shown_part,
-)
+from camlib.metrics.curves import Curve, area_under_curve, deletion_curve, insertion_curve
 from camlib.metrics.localization import (
     area_share,
     box_from_map,
@@ -20,7 +14,6 @@ from camlib.metrics.localization import (
     energy_share,
     grid_pointing_share,
     iou_curve,
-    resized_boxes,
 )
 from camlib.metrics.registry import METRICS, Metric, find_metric, metric
 from camlib.metrics.sample import Sample, probability_score
@@ -55,7 +48,6 @@ __all__ = [
     "paired_difference",
     "pearson",
     "probability_score",
-    "resized_boxes",
     "shown_part",
     "spearman",
     "ssim",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 
 def finite(values: Any, name: str) -> np.ndarray:
@@ -29,3 +31,11 @@ def pair(a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
     if first.shape != second.shape:
         raise ValueError(f"a has shape {first.shape} and b {second.shape}; expected the same shape")
     return first, second
+
+
+def ranks(heatmap: Tensor) -> Tensor:
+    """Place of every pixel in descending order, 0 the highest, equal pixels in raster order; int64 [H, W]."""
+    order = torch.argsort(heatmap.flatten(), descending=True, stable=True)
+    places = torch.empty_like(order)
+    places[order] = torch.arange(order.numel(), device=order.device)
+    return places.view(heatmap.shape)

@@ -15,9 +15,10 @@ import torch
 from skimage.measure import label, regionprops
 from torchvision.ops import box_iou as pairwise_iou
 
+from camlib.data.boxes import Box
 from camlib.metrics.arrays import one_map
 from camlib.metrics.registry import metric
-from camlib.metrics.sample import Box, Sample
+from camlib.metrics.sample import Sample
 
 THRESHOLDS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "max": lambda map_, t: map_ >= t * map_.max(),
@@ -264,32 +265,6 @@ def several_objects_balance(sample: Sample) -> float:
 
 
 # -- ground truth
-
-
-def resized_boxes(
-    boxes: Iterable[Sequence[float]], size: tuple[int, int], new_size: tuple[int, int]
-) -> tuple[Box, ...]:
-    """Half-open boxes of a picture of ``size`` (H, W) after it is resized to ``new_size``, rounded, at least one pixel.
-
-    x and y are scaled separately, as the picture is; what lies outside the picture is cut off. Raises ValueError for a
-    box without area inside it.
-    """
-    scaled = []
-    for x0, y0, x1, y1 in boxes:
-        columns = _resized_span(x0, x1, size[1], new_size[1])
-        rows = _resized_span(y0, y1, size[0], new_size[0])
-        if columns is None or rows is None:
-            raise ValueError(f"box {(x0, y0, x1, y1)} has no area in a picture of H x W = {size[0]} x {size[1]}.")
-        scaled.append((columns[0], rows[0], columns[1], rows[1]))
-    return tuple(scaled)
-
-
-def _resized_span(low: float, high: float, size: int, new_size: int) -> tuple[int, int] | None:
-    low, high = max(low, 0), min(high, size)
-    if low >= high:
-        return None
-    first = min(round(low * new_size / size), new_size - 1)
-    return first, max(round(high * new_size / size), first + 1)
 
 
 def area_share(sample: Sample) -> float:

@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from camlib.data.boxes import Box
 from camlib.engine.scoring import Scorer, Writer
 from camlib.networks import Network
 
-Box = tuple[int, int, int, int]
-"""(x0, y0, x1, y1) in pixels, half-open: columns x0 to x1 - 1, rows y0 to y1 - 1."""
 Score = Callable[[int, Writer], Tensor]
 """``score(count, write)``: probabilities [count, classes] of the ``count`` normalized pictures that ``write`` makes."""
 Value = TypeVar("Value")
@@ -156,12 +155,12 @@ def _checked_box(box: Sequence[Any], size: tuple[int, int]) -> Box:
     corners = tuple(box)
     if len(corners) != 4 or not all(isinstance(c, numbers.Integral) for c in corners):
         raise ValueError(
-            f"box {corners}: expected four integers (x0, y0, x1, y1); camlib.metrics.resized_boxes rounds."
+            f"box {corners}: expected four integers (x0, y0, x1, y1); camlib.data.boxes.resized_boxes rounds."
         )
     x0, y0, x1, y1 = map(int, corners)
     if not (0 <= x0 < x1 <= size[1] and 0 <= y0 < y1 <= size[0]):
         raise ValueError(
             f"box {corners}: expected 0 <= x0 < x1 <= {size[1]} and 0 <= y0 < y1 <= {size[0]}, half-open pixels of the "
-            f"heatmap; camlib.metrics.resized_boxes brings boxes of the photograph there."
+            f"heatmap; camlib.data.boxes.resized_boxes brings boxes of the photograph there."
         )
     return x0, y0, x1, y1

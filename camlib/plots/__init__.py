@@ -5,7 +5,9 @@ from camlib.plots.diagrams import network_diagram
 from camlib.plots.look import BOX_COLOR, COLORMAP, COLORS, DIVERGING, TIMES, style
 from camlib.plots.methods import METHOD_STYLES, method_style
 from camlib.plots.panels import feature_maps, grid, overlay, show
-from camlib.plots.pipelines import Link, Stage, pipeline
+from camlib.plots.pipelines import pipeline
+from camlib.plots.routes import Link
+from camlib.plots.stages import Stage
 
 __all__ = [
     "BOX_COLOR",

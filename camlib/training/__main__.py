@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
-from camlib.training import RECIPES, cifar10, find_recipe
+from camlib.data import cifar10
+from camlib.training import RECIPES, find_recipe
 from camlib.training.recipes import train_aloud
 
 
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = _ordered([find_recipe(name).name for name in options.names] or list(RECIPES))
         if options.list:
             for name in names:
-                print(f"{name:20s} {RECIPES[name].minutes:4.0f} min  {RECIPES[name].summary}")
+                print(f"{name:20s} {RECIPES[name].minutes:4.0f} min  {RECIPES[name].design.summary}")
         elif options.jobs > 1 and len(names) > 1:
             return _train_in_processes(names, options.seed, options.jobs)
         else:
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m camlib.training", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks to train; none: all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", help="where CIFAR-10 lies: what camlib.training.cifar10.read takes")
+    parser.add_argument("--data", help="where CIFAR-10 lies: what camlib.data.cifar10.read takes")
     parser.add_argument("--jobs", type=int, default=1, help="networks that are trained at the same time")
     parser.add_argument("--list", action="store_true", help="name the networks and stop")
     return parser

@@ -12,9 +12,11 @@ from torch import nn
 from camlib.data.scenes import Scenes, make_scenes
 from camlib.networks import Network
 from camlib.training.fitting import Batch, fit
-from camlib.training.recipes import Run, kept_weights, recipe
-from camlib.training.scenes import PREPROCESS, SIZE, TEST_SCENES, PooledNetwork, scene_inputs
-from camlib.zoo.captioner import VOCABULARY, Captioner, CaptionNetwork, lessons, true_sentences, unambiguous, word_loss
+from camlib.training.recipes import Run, recipe
+from camlib.training.scenes import TEST_SCENES
+from camlib.zoo.captioner import VOCABULARY, Captioner, lessons, true_sentences, unambiguous, word_loss
+from camlib.zoo.scenes import PREPROCESS, SIZE, scene_inputs
+from camlib.zoo.trained import kept_weights
 
 _TEST_FAMILY = 2 * 10**9  # seeds from here on are never trained on
 _DRAWN = {1: 16, 2: 104}  # scenes of one and of two objects a step; about 48 of these are unambiguous
@@ -52,7 +54,8 @@ def _caption_batches(seed: int) -> Callable[[int], Batch]:
     return draw
 
 
-def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
+@recipe("scenes-captions", test=caption_accuracy, accuracy=0.9, after=[STARTS_FROM], minutes=4)
+def train(module: nn.Module, run: Run) -> Mapping[str, Any]:
     """Teacher forcing: each word is learned given the true words before it. All of the network is trained."""
     state = kept_weights(STARTS_FROM)
     features = {key.removeprefix("features."): v for key, v in state.items() if key.startswith("features.")}
@@ -69,19 +72,3 @@ def _train(module: nn.Module, run: Run) -> Mapping[str, Any]:
     )
     facts = {"steps": _STEPS, "scenes drawn": _STEPS * sum(_DRAWN.values()), "loss": round(loss, 4)}
     return facts | {"starts from": STARTS_FROM}
-
-
-@recipe(
-    "scenes-captions",
-    train=_train,
-    test=caption_accuracy,
-    accuracy=0.9,
-    class_names=VOCABULARY,
-    preprocess=PREPROCESS,
-    target_layer="encoder.features",
-    after=[STARTS_FROM],
-    minutes=4,
-)
-def scenes_captions() -> nn.Module:
-    """The shape classifier's convolutions and an LSTM that says what is where."""
-    return CaptionNetwork(PooledNetwork("gap").features, 96)

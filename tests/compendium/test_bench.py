@@ -17,7 +17,14 @@ from torch import Tensor, nn
 
 from camlib import paths
 from camlib.compendium import bench
-from camlib.compendium.bench import Bench, Job, Peer, Setup, Subject, run_rounds
+from camlib.compendium.bench import cases, memory
+from camlib.compendium.bench.__main__ import main
+from camlib.compendium.bench.cases import Bench
+from camlib.compendium.bench.machine import machine
+from camlib.compendium.bench.peers import Peer, load_peers
+from camlib.compendium.bench.rounds import Job, correlation, run_rounds
+from camlib.compendium.bench.subjects import SETUPS, Setup, Subject
+from camlib.compendium.bench.table import combination, earlier, save
 
 SETUP = Setup("toy", None, "features", "features.1", 2, False)
 
@@ -81,7 +88,7 @@ def made(toy):
     library, said = Library(), []
     silent = Peer("silent", {"ablation": 1}, None, library.ablation, {"grad-cam": library.maps})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "_memory_in_a_process", lambda name, *_: {"camlib": 50.0, "torchcam": 75.0}[name])
+        patch.setattr(memory, "score_memory_alone", lambda name, *_: {"camlib": 50.0, "torchcam": 75.0}[name])
         run = Bench(SETUP, [library.peer("loud", 16), silent], subject=toy, say=said.append)
         return pd.DataFrame(run.measure(bench.CASES)), library, said
 
@@ -129,8 +136,8 @@ def test_maps_of_whole_jobs_are_compared_with_the_first_and_parts_are_not():
 def test_a_small_map_is_enlarged_before_it_is_compared():
     small = helpers.picture(1, 8, 8)[0]
     large = torch.nn.functional.interpolate(small[None, None], (32, 32), mode="bilinear")[0, 0]
-    assert bench._correlation(small, large) == pytest.approx(1, abs=1e-6)
-    assert bench._correlation(large, small) == pytest.approx(1, abs=1e-6)
+    assert correlation(small, large) == pytest.approx(1, abs=1e-6)
+    assert correlation(large, small) == pytest.approx(1, abs=1e-6)
 
 
 # -- cases
@@ -186,7 +193,7 @@ def test_ablation_of_peers_runs_whole_at_the_best_batch_and_in_part_at_the_defau
     _, library, _ = made
     asked = [entry[2:] for entry in library.asked if entry[0] == "ablation"]
     (best, whole), *others = asked
-    assert best in bench.PEER_BATCHES
+    assert best in cases.PEER_BATCHES
     assert whole is None
     assert others == [(32, None), (1, None)]  # 6 channels are fewer than the part of 32: whole as well
 
@@ -225,9 +232,9 @@ def test_memory_is_divided_by_ours(made):
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 def test_extra_memory_is_what_the_call_touches():
     code = (
-        "from camlib import bench; import numpy as np\n"
+        "from camlib.compendium.bench import memory; import numpy as np\n"
         "keep = np.ones(3 * 10**6)\n"
-        "print(bench.extra_memory(lambda: np.ones(10**7)), bench.extra_memory(lambda: None))"
+        "print(memory.extra_memory(lambda: np.ones(10**7)), memory.extra_memory(lambda: None))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=paths.ROOT)
     large, none = map(float, done.stdout.split())
@@ -240,7 +247,7 @@ def test_extra_memory_is_what_the_call_touches():
 
 def test_without_peers_the_command_says_what_to_install(monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "torchcam", None)
-    assert bench.main(["--out", str(tmp_path / "bench.csv")]) == 1
+    assert main(["--out", str(tmp_path / "bench.csv")]) == 1
     message = capsys.readouterr().err
     assert "torchcam is not installed" in message
     assert "pip install -e '.[peers]'" in message
@@ -249,7 +256,7 @@ def test_without_peers_the_command_says_what_to_install(monkeypatch, capsys, tmp
 
 def test_an_unknown_case_is_refused_with_the_known_ones(capsys):
     with pytest.raises(SystemExit):
-        bench.main(["--only", "speed"])
+        main(["--only", "speed"])
     assert "score-cam" in capsys.readouterr().err
 
 
@@ -257,7 +264,7 @@ def test_an_unknown_case_is_refused_with_the_known_ones(capsys):
 def peers():
     pytest.importorskip("pytorch_grad_cam")
     pytest.importorskip("torchcam")
-    return {peer.name: peer for peer in bench.load_peers()}
+    return {peer.name: peer for peer in load_peers()}
 
 
 @pytest.mark.parametrize("name", ["pytorch-grad-cam", "torchcam"])
@@ -266,10 +273,10 @@ def test_peers_do_the_same_job(peers, toy, name):
     subject = toy("features")
     ours = subject.explain("score-cam-softmax", align_corners=name == "pytorch-grad-cam")
     module = helpers.seeded(helpers.Gap, dtype=torch.float32)
-    assert bench._correlation(peers[name].score(subject, module, 4), ours) > 0.999
+    assert correlation(peers[name].score(subject, module, 4), ours) > 0.999
     for method in ("grad-cam", "layer-cam"):
         found = peers[name].gradient[method](subject, module)
-        assert bench._correlation(found, subject.explain(method)) > 0.999
+        assert correlation(found, subject.explain(method)) > 0.999
 
 
 @pytest.mark.parametrize("name", ["pytorch-grad-cam", "captum"])
@@ -279,7 +286,7 @@ def test_ablation_of_peers_is_ours_and_runs_the_channels_it_is_told(peers, toy, 
     module.fc.register_forward_hook(lambda _m, args, _o: rows.append(len(args[0])))
     found = peers[name].ablation(subject, module, 2, None)
     # Both peers divide or not by the logit with its sign; the map may be turned around but not otherwise different.
-    assert abs(bench._correlation(found, subject.explain("ablation-cam"))) > 0.999
+    assert abs(correlation(found, subject.explain("ablation-cam"))) > 0.999
     whole = sum(rows)
     rows.clear()
     peers[name].ablation(subject, module, 2, 4)
@@ -305,51 +312,51 @@ def test_combination_takes_the_fastest_peer_for_each_method_five_times():
     rows += [frame(m, library=name, value=v) for m in bench.GRADIENT for name, v in (("a", 1.0), ("b", 0.5))]
     rows += [frame("ablation-cam", library="a", value=10.0), frame("score-cam", library="b", value=7.0)]
     rows += [frame("score-cam", library="limit", value=0.1), frame("score-cam", library="b", unit="r", value=0.2)]
-    (alike,) = bench.combination(pd.DataFrame(rows), "toy", "six-methods").to_dict("records")
+    (alike,) = combination(pd.DataFrame(rows), "toy", "six-methods").to_dict("records")
     assert (alike["ratio"], alike["passes"]) == (pytest.approx(95), 40)
-    (line,) = bench.combination(pd.DataFrame(rows), "toy", "seven-methods").to_dict("records")
+    (line,) = combination(pd.DataFrame(rows), "toy", "seven-methods").to_dict("records")
     assert line["value"] == pytest.approx(5 * (4 * 0.5 + 10 + 7))
     assert line["ratio"] == pytest.approx(95 / 2)
     assert (line["passes"], line["timed"], line["library"]) == (80, 0, bench.COMPOSED)
-    assert bench.combination(
+    assert combination(
         pd.DataFrame(rows[:-4]), "toy", "six-methods"
     ).empty  # no ablation and no score: nothing to compose
 
 
 def test_files_are_written_whole_and_other_cases_of_the_same_machine_stay(tmp_path):
     out, facts = tmp_path / "data" / "bench.csv", {"processor": "a", "quick": False}
-    assert bench.earlier(out, facts, ["batch"], ["toy"]).empty
-    bench.save(pd.DataFrame([frame("memory", unit="MB"), frame("score-cam", value=1.23456789)]), facts, out)
+    assert earlier(out, facts, ["batch"], ["toy"]).empty
+    save(pd.DataFrame([frame("memory", unit="MB"), frame("score-cam", value=1.23456789)]), facts, out)
     written = pd.read_csv(out)
     assert list(written.columns) == list(bench.COLUMNS)
     assert list(written["case"]) == ["score-cam", "memory"]
     assert written["value"][0] == 1.23457
     assert json.loads((tmp_path / "data/bench-machine.json").read_text()) == facts
     assert sorted(path.name for path in out.parent.iterdir()) == ["bench-machine.json", "bench.csv"]
-    rest = bench.earlier(out, facts, ["score-cam", "gradient"], ["toy"])
+    rest = earlier(out, facts, ["score-cam", "gradient"], ["toy"])
     assert list(rest["case"]) == ["memory"]
-    assert len(bench.earlier(out, facts, ["score-cam"], ["resnet18"])) == 2
+    assert len(earlier(out, facts, ["score-cam"], ["resnet18"])) == 2
 
 
 def test_a_measurement_is_read_with_its_machine_and_a_missing_one_is_explained(tmp_path):
     out = tmp_path / "bench.csv"
     with pytest.raises(FileNotFoundError, match=r"bench.csv or bench-machine.json is not there; `make bench` measures"):
         bench.read(out)
-    bench.save(pd.DataFrame([frame(run=1, value=1.0), frame(run=2, value=3.0)]), {"processor": "a"}, out)
+    save(pd.DataFrame([frame(run=1, value=1.0), frame(run=2, value=3.0)]), {"processor": "a"}, out)
     table, facts = bench.read(out)
     assert (list(table["value"]), list(table["runs"]), facts) == ([2.0], [2], {"processor": "a"})
 
 
 def test_rows_of_two_machines_are_never_mixed(tmp_path):
     out = tmp_path / "bench.csv"
-    bench.save(pd.DataFrame([frame("memory"), frame("score-cam")]), {"processor": "a"}, out)
-    assert bench.earlier(out, {"processor": "b"}, ["memory", "score-cam"], ["toy"]).empty
+    save(pd.DataFrame([frame("memory"), frame("score-cam")]), {"processor": "a"}, out)
+    assert earlier(out, {"processor": "b"}, ["memory", "score-cam"], ["toy"]).empty
     with pytest.raises(ValueError, match=r"bench.csv holds other cases, measured under .*'a'.*--out"):
-        bench.earlier(out, {"processor": "b"}, ["memory"], ["toy"])
+        earlier(out, {"processor": "b"}, ["memory"], ["toy"])
 
 
 def test_machine_names_processor_threads_and_versions_and_nothing_private():
-    facts = bench.machine()
+    facts = machine()
     assert facts["threads"] == torch.get_num_threads()
     assert facts["libraries"]["torch"] == torch.__version__.partition("+")[0]
     text = json.dumps(facts)
@@ -358,6 +365,6 @@ def test_machine_names_processor_threads_and_versions_and_nothing_private():
 
 
 def test_setups_name_layers_that_exist_with_fewer_channels_in_the_narrow_one():
-    setup = bench.SETUPS["efficientnet-lite0"]
+    setup = SETUPS["efficientnet-lite0"]
     net = helpers.lite0()
     assert net.find_layer(setup.narrow).channels < net.find_layer(setup.layer).channels

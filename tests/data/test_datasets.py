@@ -17,9 +17,8 @@ from torchvision import transforms
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
-from camlib import Preprocess, load_network, paths
+from camlib import Preprocess, data, load_network, paths
 from camlib.data import datasets
-from camlib.data import photographs as data
 from camlib.data.datasets import LabeledBox, boxes_on_input, classes_of
 
 SHARED = Path(os.environ.get("CAMLIB_SHARED_DATA", paths.ROOT.parent / "shared" / "data"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from camlib import scenes as module
+from camlib.data import scene_drawing
 from camlib.data.scenes import COLORS, GROUNDS, RELATIONS, SHAPES, TEXTURES, WORDS, make_scenes
 
 
@@ -144,7 +144,7 @@ def test_shapes_with_corners_are_their_polygons(name, corners):
     steps = np.linspace(-1.1, 1.1, 441)
     y, x = np.meshgrid(steps, steps, indexing="ij")
     polygon = polygon2mask((441, 441), [((q + 1.1) * 200, (p + 1.1) * 200) for p, q in corners])
-    assert (module._SHAPES[name](x, y) != polygon).mean() < 0.004
+    assert (scene_drawing._SHAPES[name](x, y) != polygon).mean() < 0.004
 
 
 def test_without_occlusion_circles_are_disjoint_and_with_it_some_overlap():

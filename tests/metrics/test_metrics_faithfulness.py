@@ -31,7 +31,8 @@ from camlib.metrics import (
     probability_score,
     shown_part,
 )
-from camlib.metrics.faithfulness import changed_pixels, rise_blur, substrate_of
+from camlib.metrics.curves import changed_pixels
+from camlib.metrics.substrates import rise_blur, substrate_of
 
 NET = network(seeded(Gap))
 PICTURE = batch(1)[0]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
+from camlib.data.boxes import resized_boxes
 from camlib.metrics import (
     METRICS,
     Sample,
@@ -24,7 +25,6 @@ from camlib.metrics import (
     grid_pointing_share,
     iou_curve,
     mean_over_classes,
-    resized_boxes,
 )
 
 NET = network(seeded(Gap))

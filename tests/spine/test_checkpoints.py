@@ -9,7 +9,7 @@ import pytest
 import random_checkpoints
 
 from camlib import checkpoints, load_network, load_networks, load_photo, paths, photo_info
-from camlib.compendium import report
+from camlib.compendium import ledger, manifest, report
 from camlib.zoo.pretrained import WeightsUnavailable
 
 SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"  # torchvision's file name
@@ -83,14 +83,14 @@ def test_installed_weights_are_verified_and_random_ones_are_not_judged(home):
 
 def test_items_claims_and_checks_carry_the_mark(home, own_repository):
     table = pd.DataFrame({"a": [1]})
-    report.save(table, "sca-table-1", network="resnet18", **FACTS)
+    manifest.save(table, "sca-table-1", network="resnet18", **FACTS)
     assert "not_comparable" not in report.manifest()["sca-table-1"]
     random_checkpoints.write(home, ["squeezenet1_1"])
     net = load_network("squeezenet1_1")
-    report.save(table, "sca-table-2", network=net.name, **FACTS)
+    manifest.save(table, "sca-table-2", network=net.name, **FACTS)
     report.check("sca-eq-1", "sum = sum", 0, 1e-6, network=net.name, data="goose")
-    facts = {"paper": "sca", "evidence": "by eye", "ours": 1.0, "notebook": "04_sca_cam"}
-    said = report.claim("better", claim="It is better", verdict="holds", **facts)
+    facts = {"paper": "sca", "evidence": "by eye", "ours": 1.0, "interval": None, "notebook": "04_sca_cam"}
+    said = ledger.enter("better", claim="It is better", verdict="holds", **facts)
     mark = f"**Not comparable:** {checkpoints.not_comparable()}."
     assert said == "It is better: holds, not comparable"
     assert report.caption_md("sca-table-2").endswith(mark)
@@ -105,7 +105,7 @@ def test_what_is_made_without_a_network_has_no_mark(home, own_repository):
     random_checkpoints.write(home, ["squeezenet1_1"])
     load_network("squeezenet1_1")
     figure, _ = plt.subplots(figsize=(1, 1))
-    report.save(figure, "history-fig-cam", network="none (numbers on the page)", **FACTS)
+    manifest.save(figure, "history-fig-cam", network="none (numbers on the page)", **FACTS)
     plt.close(figure)
     assert "not_comparable" not in report.manifest()["history-fig-cam"]
 

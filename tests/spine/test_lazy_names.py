@@ -22,6 +22,11 @@ def test_what_computes_nothing_does_not_import_pytorch(module):
     assert in_a_new_process(f"import sys, {module}; print('torch' in sys.modules)") == "False"
 
 
+def test_a_trained_network_is_loaded_without_what_trains_it():
+    code = "import sys, camlib; camlib.load_network('scenes-gap'); print([m for m in sys.modules if 'training' in m])"
+    assert "camlib" not in in_a_new_process(code)
+
+
 @pytest.mark.parametrize(
     "first",
     ["camlib.baselines.pixels", "camlib.baselines.perturbation", "camlib.weights.union", "camlib.compendium.bench"],

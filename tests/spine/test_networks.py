@@ -29,7 +29,7 @@ from torchvision.models import get_model, get_model_weights
 from torchvision.transforms import v2
 
 from camlib import Layer, Network, Preprocess, Trace, explain
-from camlib.zoo.pretrained import imagenet_classes
+from camlib.data.classes import imagenet_classes
 
 
 @pytest.fixture(autouse=True)

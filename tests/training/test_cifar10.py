@@ -1,19 +1,18 @@
-"""CIFAR-10: how it is read and drawn, and what the kept networks reach on pictures that they have not seen."""
+"""CIFAR-10: how its pictures are drawn, and what the kept networks reach on those that they have not seen."""
 
-import tarfile
-from pathlib import Path
+import os
 
-import foolbox.utils
 import numpy as np
 import pytest
 import torch
-from foolbox.types import Bounds
 from PIL import Image
 
 import camlib
+from camlib.data.cifar10 import VARIABLE, Split, location, sample
 from camlib.training import RECIPES, Run, accuracy, cifar10, fit
 from camlib.training.__main__ import main
-from camlib.training.recipes import record_of
+from camlib.zoo.cifar10 import normalized
+from camlib.zoo.trained import record_of
 
 NAMES = ["cifar10-plain", "cifar10-lfi"]
 every_network = pytest.mark.parametrize("name", NAMES)
@@ -40,89 +39,28 @@ def test_both_are_one_network_but_for_the_branch():
 @every_network
 def test_accuracy_on_the_pictures_of_foolbox(name):
     """A network at 85 % names 15 or more of 20 with a probability of 93 %; these are better."""
-    pictures, labels = cifar10.sample()
-    assert accuracy(camlib.load_network(name).module, cifar10.normalized(pictures), torch.from_numpy(labels)) >= 0.8
+    pictures, labels = sample()
+    assert accuracy(camlib.load_network(name).module, normalized(pictures), torch.from_numpy(labels)) >= 0.8
 
 
 @every_network
 def test_front_door_and_training_prepare_pictures_alike(name):
-    pictures, _ = cifar10.sample()
+    pictures, _ = sample()
     net = camlib.load_network(name)
     by_door = torch.stack([net.prepare(Image.fromarray(picture))[1] for picture in pictures])
-    torch.testing.assert_close(by_door, cifar10.normalized(pictures), rtol=0, atol=1e-6)
+    torch.testing.assert_close(by_door, normalized(pictures), rtol=0, atol=1e-6)
 
 
 @every_network
 def test_stated_accuracy_is_reached_on_the_test_set(name):
     try:
-        cifar10.location()
+        location()
     except FileNotFoundError:
         pytest.skip("no CIFAR-10 here")
     found = cifar10.held_out_accuracy(camlib.load_network(name).module)
     # A few pictures in 10,000 may change sides with the rounding of another processor, or of another JPEG decoder.
     assert found == pytest.approx(record_of(name)["accuracy"], abs=2e-3)
     assert found >= RECIPES[name].accuracy >= {"cifar10-lfi": 0.85, "cifar10-plain": 0.84}[name]
-
-
-# -- reading CIFAR-10
-
-
-def test_the_sample_is_the_one_that_foolbox_hands_out():
-    """Foolbox's own reader is the witness: same pictures, same labels, in its order."""
-    images, labels = foolbox.utils._samples("cifar10", 0, 20, (32, 32), "channels_last", Bounds(0, 1))
-    found = cifar10.sample()
-    assert found.pictures.shape == (20, 32, 32, 3)
-    assert found.labels.tolist() == labels.tolist()
-    np.testing.assert_allclose(found.pictures / 255, images, atol=1e-6)
-
-
-def write_pictures(root: Path, split: str, suffix: str = "png") -> dict[str, int]:
-    """Three gray pictures, their level the class index; returns how many of each class."""
-    counts = {"airplane": 1, "truck": 2}
-    for name, count in counts.items():
-        for number in range(count):
-            file = root / split / name / f"{number:04}.{suffix}"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (32, 32), (10 * cifar10.CLASSES.index(name),) * 3).save(file)
-    return counts
-
-
-def test_pictures_in_folders_and_in_an_archive_are_read_alike(tmp_path):
-    write_pictures(tmp_path / "set", "train")
-    write_pictures(tmp_path / "set", "test")
-    with tarfile.open(tmp_path / "set.tar.gz", "w:gz") as archive:
-        archive.add(tmp_path / "set", "set")
-    for split in ("train", "test"):
-        a, b = cifar10.read(tmp_path / "set", split), cifar10.read(tmp_path / "set.tar.gz", split)
-        assert a.labels.tolist() == b.labels.tolist() == [0, 9, 9]
-        assert np.array_equal(a.pictures, b.pictures)
-        assert a.pictures[:, 0, 0, 0].tolist() == [0, 90, 90]
-
-
-def test_torchvisions_files_are_read(tmp_path, monkeypatch):
-    (tmp_path / "cifar-10-batches-py").mkdir()
-
-    class Stub:
-        base_folder = "cifar-10-batches-py"
-
-        def __init__(self, root: Path, train: bool, download: bool) -> None:
-            assert (root, download) == (tmp_path, False)
-            self.data, self.targets = np.full((2, 32, 32, 3), 7, np.uint8), [3, int(train)]
-
-    monkeypatch.setattr(cifar10, "CIFAR10", Stub)
-    assert cifar10.read(tmp_path, "train").labels.tolist() == [3, 1]
-    assert cifar10.read(tmp_path, "test").labels.tolist() == [3, 0]
-
-
-def test_wrong_places_splits_and_sizes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="split 'val': expected 'train' or 'test'"):
-        cifar10.read(tmp_path, "val")
-    with pytest.raises(FileNotFoundError, match=r"No CIFAR-10 in .*cifar-10-batches-py"):
-        cifar10.read(tmp_path, "train")
-    (tmp_path / "train" / "cat").mkdir(parents=True)
-    Image.new("RGB", (28, 30)).save(tmp_path / "train" / "cat" / "0.png")
-    with pytest.raises(ValueError, match=r"0\.png: a picture of CIFAR-10 is 32x32; this one is 28x30"):
-        cifar10.read(tmp_path, "train")
 
 
 # -- training
@@ -149,7 +87,7 @@ def test_small_crops_never_reach_the_padding():
 
 
 def test_stages_change_the_side_of_the_crops_and_end():
-    split = cifar10.Split(np.zeros((8, 32, 32, 3), np.uint8), np.arange(8))
+    split = Split(np.zeros((8, 32, 32, 3), np.uint8), np.arange(8))
     draw = cifar10.batches(split, 4, seed=0, stages=((1, 24), (1, 32)))
     assert [draw(step)[0].shape[-1] for step in range(4)] == [24, 24, 32, 32]
     with pytest.raises(IndexError):
@@ -160,7 +98,7 @@ def test_every_second_epoch_shows_a_picture_the_other_way_round():
     """Pictures that are bright on the left; of 64 about half begin mirrored, and shifts do not hide the side."""
     pictures = np.zeros((64, 32, 32, 3), np.uint8)
     pictures[:, :, :16] = 255
-    draw = cifar10.batches(cifar10.Split(pictures, np.arange(64)), 16, seed=0, stages=((3, 16),))
+    draw = cifar10.batches(Split(pictures, np.arange(64)), 16, seed=0, stages=((3, 16),))
     bright = np.zeros((3, 64), bool)
     for epoch, place in np.ndindex(3, 4):
         crops, labels = draw(4 * epoch + place)
@@ -172,11 +110,11 @@ def test_every_second_epoch_shows_a_picture_the_other_way_round():
 
 def test_every_epoch_draws_each_picture_once_in_another_order():
     pictures = np.zeros((12, 32, 32, 3), np.uint8)
-    draw = cifar10.batches(cifar10.Split(pictures, np.arange(12)), 4, seed=0)
+    draw = cifar10.batches(Split(pictures, np.arange(12)), 4, seed=0)
     epochs = [torch.cat([draw(step)[1] for step in range(start, start + 3)]) for start in (0, 3)]
     assert all(sorted(epoch.tolist()) == list(range(12)) for epoch in epochs)
     assert epochs[0].tolist() != epochs[1].tolist()
-    again, other = draw(2), cifar10.batches(cifar10.Split(pictures, np.arange(12)), 4, seed=1)(2)
+    again, other = draw(2), cifar10.batches(Split(pictures, np.arange(12)), 4, seed=1)(2)
     assert torch.equal(draw(2)[1], again[1])
     assert not torch.equal(again[1], other[1])
 
@@ -186,22 +124,22 @@ def test_a_few_steps_learn_a_set_that_can_be_learned():
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 2, 64)
     levels = labels[:, None, None, None] * 120 + generator.integers(0, 60, (64, 32, 32, 3))
-    split = cifar10.Split(levels.astype(np.uint8), labels)
+    split = Split(levels.astype(np.uint8), labels)
     made = []
     for _ in range(2):
         torch.manual_seed(0)
-        module = RECIPES["cifar10-lfi"].build()
+        module = RECIPES["cifar10-lfi"].design.build()
         draw = cifar10.batches(split, 16, seed=0)
         fit(module, draw, 12, Run(0), rate=0.05, decay=5e-4, momentum=0.9, precision=torch.bfloat16)
         made.append(module.state_dict())
-    assert accuracy(module, cifar10.normalized(split.pictures), torch.from_numpy(labels)) > 0.9
+    assert accuracy(module, normalized(split.pictures), torch.from_numpy(labels)) > 0.9
     assert not module.training
     assert {value.dtype for value in made[0].values()} == {torch.float32, torch.int64}
     assert all(torch.equal(made[0][key], made[1][key]) for key in made[0])
 
 
 def test_without_the_data_set_the_command_says_how_to_name_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(cifar10.VARIABLE, "")  # monkeypatch takes back what the command sets
+    monkeypatch.setenv(VARIABLE, "")  # monkeypatch takes back what the command sets
     assert main(["cifar10-plain", "--data", str(tmp_path / "nowhere")]) == 1
     assert "No CIFAR-10 at" in capsys.readouterr().err
-    assert cifar10.os.environ[cifar10.VARIABLE] == str(tmp_path / "nowhere")
+    assert os.environ[VARIABLE] == str(tmp_path / "nowhere")

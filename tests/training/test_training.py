@@ -14,17 +14,19 @@ from torch import nn
 import camlib
 from camlib import paths, training
 from camlib.pictures import Preprocess
-from camlib.training import RECIPES, Run, accuracy, fit, kept_weights, load_trained, recipe, train
+from camlib.training import RECIPES, Run, accuracy, fit, recipe, train
 from camlib.training.__main__ import _ordered, main
-from camlib.training.recipes import TRAINED, _recipes, record_of
+from camlib.training.recipes import _recipes
+from camlib.zoo.designs import DESIGNS, _designs, design
+from camlib.zoo.trained import TRAINED, kept_weights, load_trained, record_of
 
 KEPT = [name for name in RECIPES if (TRAINED / f"{name}.json").exists()]
 
 
 @pytest.fixture
 def toy(monkeypatch):
-    """A recipe that learns in a moment which of two means is larger; ``toy.states`` is its stated accuracy."""
-    known = dict(_recipes)
+    """A design and its recipe: it learns in a moment which of two means is larger, and states an accuracy."""
+    known = {id(registry): dict(registry) for registry in (_designs, _recipes)}
 
     def learn(module, run):
         generator = torch.Generator().manual_seed(run.seed)
@@ -41,24 +43,24 @@ def toy(monkeypatch):
         return accuracy(module, inputs, (inputs.mean(dim=(1, 2, 3)) > 0).long())
 
     def register(states=0.9):
-        settings = {"class_names": ["low", "high"], "preprocess": Preprocess(4, (0.5,), (0.25,))}
-
-        @recipe("toy", train=learn, test=test, accuracy=states, **settings)
+        @design("toy", class_names=["low", "high"], preprocess=Preprocess(4, (0.5,), (0.25,)))
         def build():
             """Two means."""
             return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(16), nn.Linear(16, 2))
 
-        return build
+        recipe("toy", test=test, accuracy=states)(learn)
 
     yield register
-    _recipes.clear()
-    _recipes.update(known)
+    for registry in (_designs, _recipes):
+        registry.clear()
+        registry.update(known[id(registry)])
 
 
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 
 def test_every_recipe_is_trained_and_every_file_belongs_to_one():
+    assert set(RECIPES) == set(DESIGNS)
     wanted = {f"{name}.json" for name in RECIPES}
     for name in RECIPES:
         stages = record_of(name).get("stages", {})
@@ -73,7 +75,7 @@ def test_record_and_files_agree(name):
     assert record["accuracy"] >= RECIPES[name].accuracy
     net = camlib.load_network(name)
     assert net.name == name
-    assert net.class_names == list(RECIPES[name].class_names)
+    assert net.class_names == list(DESIGNS[name].class_names)
     assert sum(p.numel() for p in net.module.parameters()) == record["parameters"]
     for tag, entry in {"default": record, **record.get("stages", {})}.items():
         file = TRAINED / (f"{name}.safetensors" if tag == "default" else f"{name}@{tag}.safetensors")
@@ -148,7 +150,7 @@ def test_weights_below_the_stated_accuracy_are_not_kept(toy, tmp_path):
     toy()
     train("toy", 0, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    _recipes.pop("toy")
+    _designs.pop("toy"), _recipes.pop("toy")
     toy(states=1.0)
     with pytest.raises(RuntimeError, match=r"toy reaches an accuracy of 0\.9\d*, below the 1\.0 it states"):
         train("toy", 1, tmp_path)
@@ -199,17 +201,38 @@ def test_a_kept_stage_does_not_change_with_the_module():
     assert torch.equal(run.stages["start"][0]["weight"], before)
 
 
+def test_designs_are_checked_when_they_are_registered(toy):
+    toy()
+    settings = {"class_names": ["a"], "preprocess": Preprocess(4)}
+    for name, message in (("Toy", "kebab-case"), ("toy", "is taken by")):
+        with pytest.raises(ValueError, match=message):
+            design(name, **settings)(lambda: nn.Linear(1, 1))
+
+
 def test_recipes_are_checked_when_they_are_registered(toy):
     toy()
-    settings = {"train": None, "test": None, "class_names": ["a"], "preprocess": Preprocess(4)}
     for name, accuracy_, after, message in (
-        ("Toy", 0.5, (), "kebab-case"),
-        ("toy-2", 95, (), "expected a share"),
-        ("toy-2", 0.5, ("nothing-here",), "No recipe is called 'nothing-here'"),
+        ("toy-2", 0.5, (), "No network that is trained here is called 'toy-2'. Nearest: toy"),
+        ("toy", 95, (), "expected a share"),
+        ("toy", 0.5, ("nothing-here",), "No recipe is called 'nothing-here'"),
         ("toy", 0.5, (), "is taken by"),
     ):
         with pytest.raises(ValueError, match=message):
-            recipe(name, accuracy=accuracy_, after=after, **settings)(lambda: nn.Linear(1, 1))
+            recipe(name, test=None, accuracy=accuracy_, after=after)(lambda module, run: {})
+
+
+def test_one_recipe_trains_several_networks_and_is_told_which(toy, tmp_path):
+    toy()
+    one = DESIGNS["toy"]
+    for name in ("toy-a", "toy-b"):
+        design(name, class_names=one.class_names, preprocess=one.preprocess)(one.build)
+
+    @recipe("toy-a", "toy-b", test=lambda module, seed: 1.0, accuracy=0.5)
+    def train_both(module, run):
+        return {"told": run.name}
+
+    assert [train(name, 0, tmp_path)["told"] for name in ("toy-a", "toy-b")] == ["toy-a", "toy-b"]
+    assert [RECIPES[name].name for name in ("toy-a", "toy-b")] == ["toy-a", "toy-b"]
 
 
 def test_command_line_lists_trains_and_says_what_is_wrong(toy, tmp_path, monkeypatch, capsys):

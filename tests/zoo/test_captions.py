@@ -15,7 +15,6 @@ import camlib
 from camlib import training
 from camlib.data.scenes import COLORS, SHAPES, make_scenes
 from camlib.training.captions import caption_scenes
-from camlib.training.scenes import scene_inputs
 from camlib.zoo.captioner import (
     LONGEST,
     STOP,
@@ -30,6 +29,7 @@ from camlib.zoo.captioner import (
     word_loss,
     words_of,
 )
+from camlib.zoo.scenes import scene_inputs
 
 SCENES = make_scenes(120, 11, objects=(1, 3))
 NEXT = "a red circle left of a"

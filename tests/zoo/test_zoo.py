@@ -22,8 +22,9 @@ from torch import nn
 from torchvision.models import get_model, list_models
 
 from camlib import Network, Trace, list_networks, list_photos, load_network, load_photo, photo_info
-from camlib.data.photographs import weight_file
-from camlib.zoo.pretrained import WeightsUnavailable, imagenet_classes
+from camlib.data.classes import imagenet_classes
+from camlib.data.manifest import weight_file
+from camlib.zoo.pretrained import WeightsUnavailable
 
 LITE = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 SQUEEZENET = "squeezenet1_1-b8a52dc0.pth"  # torchvision's file name

@@ -11,10 +11,9 @@ import torch
 from matplotlib.figure import Figure
 
 from camlib import paths, plots
-from camlib.compendium import report
+from camlib.compendium import manifest
 from camlib.compendium.paper.setting import Folders
-from camlib.data import datasets
-from camlib.data import photographs as data
+from camlib.data import datasets, square
 from camlib.data.datasets import Dataset
 from camlib.evaluate import Plan, Results, evaluate
 from camlib.metrics import METRICS
@@ -167,7 +166,7 @@ def _pictures(dataset: Dataset, job: Job, seed: int) -> Dataset:
 def _save(table: Table, job: Job, net: Network, dataset: Dataset, results: Results, seed: int) -> None:
     methods = [method for method in table.methods if method in job.methods]
     frame = beside_printed(table, results.table)
-    report.save(
+    manifest.save(
         frame,
         table.item,
         caption=f"{table.caption} Layer {results.table['layer'].iloc[0]}; 95 % bootstrap intervals over pictures; "
@@ -218,9 +217,9 @@ def _save_examples(found: Mapping[str, Dataset], seed: int, columns: int = 6) ->
     """Figure 3 of Hu et al. 2024 with pictures of the data sets themselves."""
     given = {name: found[name] for name in ("imagenet", "voc") if name in found}
     chosen = {name: [example.picture for example in dataset.sample(columns, seed)] for name, dataset in given.items()}
-    rows = [[data.square(picture, 224) for picture in pictures] for pictures in chosen.values()]
+    rows = [[square(picture, 224) for picture in pictures] for pictures in chosen.values()]
     figure: Figure = plots.grid(rows, [dataset.name for dataset in given.values()], colorbar=False, cell=1.3)
-    report.save(
+    manifest.save(
         figure,
         "union-fig-03",
         caption="Pictures of the data sets, drawn by lot, their central squares at 224 × 224.",

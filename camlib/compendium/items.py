@@ -1,0 +1,89 @@
+"""Items: every figure, table, equation and algorithm that the compendium makes, as ``items.toml`` lists them."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+PAPERS = {
+    "sca": "SCA-CAM (Si et al. 2021)",
+    "sa": "SA-CAM (Liang et al. 2022)",
+    "union": "UnionCAM (Hu et al. 2024)",
+    "score": "Score-CAM (Wang et al. 2019)",
+    "history": "History of CAM (Baek 2022)",
+    "own": "What the compendium adds",
+    "cost": "What a map costs",
+}
+KINDS = ("figure", "table", "equation", "algorithm")
+FILE = "items.toml"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One figure, table, equation or algorithm of a paper, and the one notebook that makes it.
+
+    Attributes:
+        caption, differs, network, data: texts with ``{placeholders}``; see `camlib.compendium.captions.fill`.
+        n: how many pictures or cells, where that is always the same; None where the cell says it or nothing is counted.
+        seeded: False where no random number enters, so that the caption names no seed.
+        vector: True for plots without photographs, which are kept as .pdf, too.
+        profiles: what another profile says instead, such as {"paper": {"differs": "another picture"}}.
+    """
+
+    id: str
+    paper: str
+    kind: str
+    title: str
+    notebook: str
+    caption: str = ""
+    differs: str | None = None
+    network: str | None = None
+    data: str | None = None
+    n: int | None = None
+    seeded: bool = True
+    vector: bool = False
+    profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def under(self, profile: str) -> Item:
+        """The item with the texts of a profile; an empty text there says that there is none."""
+        return replace(self, **{name: value or None for name, value in self.profiles.get(profile, {}).items()})
+
+
+def read_table(file: str) -> dict[str, Any]:
+    """A TOML file of this folder: id -> entry, in the order of the file."""
+    return tomllib.loads(resources.files("camlib.compendium").joinpath(file).read_text(encoding="utf-8"))
+
+
+def make_items(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
+    """Items by id; ValueError for an unknown or a lacking key, a wrong kind or an unknown paper."""
+    known = {item_field.name for item_field in fields(Item)} - {"id"}
+    items = {}
+    for item_id, entry in entries.items():
+        keys = set(entry).union(*entry.get("profiles", {}).values())
+        lacking = {"paper", "kind", "title", "notebook"} - set(entry)
+        if keys - known or lacking:
+            raise ValueError(f"{item_id} in {FILE}: unknown {sorted(keys - known)}, lacking {sorted(lacking)}")
+        item = Item(item_id, **entry)
+        if item.kind not in KINDS or item.paper not in PAPERS:
+            raise ValueError(
+                f"{item_id} in {FILE}: kind {item.kind!r} or paper {item.paper!r} is not in {KINDS}, {[*PAPERS]}"
+            )
+        items[item_id] = item
+    return items
+
+
+ITEMS: Mapping[str, Item] = MappingProxyType(make_items(read_table(FILE)))
+
+
+def find_item(item_id: str) -> Item:
+    """The item; ValueError with the nearest ids if there is none."""
+    if item_id not in ITEMS:
+        near = difflib.get_close_matches(str(item_id), ITEMS, n=4, cutoff=0.5)
+        hint = f"nearest: {', '.join(near)}" if near else f"camlib/compendium/{FILE} lists all"
+        raise ValueError(f"no item {item_id!r}; {hint}")
+    return ITEMS[item_id]

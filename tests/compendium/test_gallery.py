@@ -1,0 +1,97 @@
+"""camlib.compendium.gallery: generated texts, and what disagrees with them."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from helpers import CLAIM_ROW, ITEM_FACTS
+
+from camlib import paths
+from camlib.compendium import gallery, ledger, manifest, report
+from camlib.compendium.items import ITEMS
+
+README = "Title\n<!-- begin:{0} -->\nold\n<!-- end:{0} -->\nbetween\n<!-- begin:claims --><!-- end:claims -->\n"
+
+
+@pytest.fixture
+def made(folder, figure, table):
+    manifest.save(figure, "sca-fig-01", **ITEM_FACTS)
+    manifest.save(table, "sca-table-1", **ITEM_FACTS)
+    report.check("sca-eq-6", "g = w / (hw)", 0, 1e-6, network="lite0", data="cat")
+    ledger.enter("sca-localizes", **CLAIM_ROW)
+    (folder / "README.md").write_text(README.format("items"))
+    return folder
+
+
+def test_gallery_shows_what_is_made_and_what_is_open(made):
+    lines = report.gallery()
+    assert lines[:2] == ["wrote figures/README.md", "wrote figures/claims.md"]
+    text = (made / "figures/README.md").read_text()
+    assert text.startswith(f"# Gallery\n\n3 of {len(ITEMS)} items are made")
+    assert '<img src="sca/sca-fig-01.png"' in text
+    assert "[csv](sca/sca-table-1.csv) · [md](sca/sca-table-1.md) · [03_pooling_cases](../notebooks/" in text
+    assert "| sca-eq-6 | g = w / (hw) | 1e-06 | lite0; cat |" in text
+    assert "| sca-fig-12 | GAP-CAM, Grad-CAM and SCA-CAM on several networks | 04_sca_cam |" in text
+    for name in re.findall(r'(?:src="|\]\()((?!\.\.)[^")]+)', text):
+        assert (made / "figures" / name).exists(), name
+
+
+def test_readme_blocks_are_refreshed_and_missing_ones_named(made):
+    lines = report.gallery()
+    assert "README.md has no <!-- begin:methods --> … <!-- end:methods -->: skipped" in lines
+    text = (made / "README.md").read_text()
+    assert text.startswith("Title\n<!-- begin:items -->\n")
+    assert "\nold\n" not in text
+    assert "\nbetween\n" in text
+    assert "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](notebooks/01_feature_maps.ipynb) | 1 of 1 |" in text
+    assert "| fig 02\N{EN DASH}06; eq 1 | 02_unified_framework | open |" in text
+    assert "- SCA-CAM localizes better (SCA-CAM (Si et al. 2021)): **does not hold**" in text
+
+
+def test_a_block_without_an_end_is_an_error(made):
+    (made / "README.md").write_text("<!-- begin:items -->\n")
+    with pytest.raises(ValueError, match="without <!-- end:items -->"):
+        report.gallery()
+
+
+def test_other_figures_leave_the_readme_alone(made, monkeypatch):
+    monkeypatch.setattr(paths, "FIGURES", made / "figures-paper")
+    assert report.gallery()[-1] == "left README.md alone: figures are in figures-paper"
+    assert "old" in (made / "README.md").read_text()
+
+
+def test_methods_block_is_made_from_the_registry():
+    method = SimpleNamespace(name="my-cam", family="gradient", summary="w | mine", source="me, eq. 1", passes="1")
+    assert (
+        gallery.methods_block({"my-cam": method}).splitlines()[2]
+        == "| `my-cam` | gradient | w \\| mine | me, eq. 1 | 1 |"
+    )
+
+
+def test_check_is_silent_after_gallery_and_names_each_fault(made, capsys):
+    report.gallery()
+    assert report.main(["check"]) == 0
+    assert capsys.readouterr().out == "figures, manifest and gallery agree\n"
+    (made / "figures/sca/sca-fig-01.png").unlink()
+    (made / "figures/sca/sca-table-1.md").write_text("changed")
+    (made / "figures/sca/stray.png").write_bytes(b"")
+    (made / "figures/claims.md").write_text("old")
+    (made / "README.md").write_text(README.format("items"))
+    assert report.main(["check"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "sca/sca-fig-01.png: missing; notebook 01_feature_maps makes it",
+        "sca/sca-table-1.md: not the file that 03_pooling_cases made",
+        "sca/stray.png: no item of the manifest owns it",
+        "figures/claims.md: stale; python -m camlib.compendium.report gallery renews it",
+        "README.md: a generated block is stale; python -m camlib.compendium.report gallery renews it",
+    ]
+
+
+def test_gallery_from_the_command_line(made, capsys):
+    assert report.main(["gallery"]) == 0
+    assert "wrote figures/README.md" in capsys.readouterr().out
+
+
+def test_runs_of_numbers_are_folded():
+    names = ["fig-01", "fig-02", "fig-03", "fig-05", "eq-9", "eq-10", "ablation", "fig-cam"]
+    assert gallery._ranges(names) == "fig 01\N{EN DASH}03, 05; eq 9\N{EN DASH}10; ablation; fig cam"

@@ -1,0 +1,117 @@
+"""camlib.compendium.items: the list of items and its reader."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from camlib import paths
+from camlib.compendium.items import ITEMS, KINDS, PAPERS, find_item, make_items, read_table
+
+
+def test_items_are_every_item_of_the_papers():
+    counts = pd.Series([(item.paper, item.kind) for item in ITEMS.values()]).value_counts()
+    expected = {
+        "sca": (14, 2, 24, 0),
+        "sa": (11, 5, 13, 2),
+        "union": (3, 4, 8, 1),
+        "score": (16, 2, 8, 0),
+        "history": (3, 0, 0, 0),
+    }
+    for paper, numbers in expected.items():
+        assert tuple(counts.get((paper, kind), 0) for kind in KINDS) == numbers
+
+
+def test_item_ids_say_paper_kind_and_number():
+    words = {"figure": "fig", "table": "table", "equation": "eq", "algorithm": "alg"}
+    for item in ITEMS.values():
+        number = r"\d\d" if item.kind == "figure" else r"[1-9]\d*"
+        usual = rf"{item.paper}-{words[item.kind]}-{number}"
+        named = r"union-(ablation|cost)|history-fig-(cam|timeline|lfi)"
+        assert re.fullmatch(f"{usual}|{named}", item.id)
+        assert re.fullmatch(r"\d\d_[a-z_]+", item.notebook)
+
+
+@pytest.mark.parametrize(
+    ("item_id", "notebook"),
+    [
+        ("sca-fig-01", "01_feature_maps"),
+        ("sca-eq-1", "02_unified_framework"),
+        ("sca-eq-2", "03_pooling_cases"),
+        ("sca-eq-18", "03_pooling_cases"),
+        ("sca-eq-19", "04_sca_cam"),
+        ("history-fig-cam", "02_unified_framework"),
+        ("score-eq-8", "16_captions"),
+        ("sa-table-3", "09_faithfulness"),
+    ],
+)
+def test_items_have_their_notebook(item_id, notebook):
+    assert ITEMS[item_id].notebook == notebook
+
+
+def test_no_item_is_open():
+    """The committed gallery: figures and tables have their files, equations what was checked of them."""
+    figures = paths.ROOT / "figures"  # make test sends its own figures elsewhere
+    entries = json.loads((figures / "manifest.json").read_text(encoding="utf-8"))
+    assert sorted(entries) == sorted(ITEMS)
+    for item in ITEMS.values():
+        entry = entries[item.id]
+        assert all((figures / file).is_file() for file in entry.get("files", {}))
+        suffix = {"figure": ".png", "table": ".csv"}.get(item.kind)
+        assert entry.get("checks") if suffix is None else f"{item.paper}/{item.id}{suffix}" in entry["files"]
+        assert (paths.NOTEBOOKS / f"{item.notebook}.ipynb").is_file()
+
+
+def test_an_unknown_item_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="no item 'sca-fig-1'; nearest: sca-fig-1"):
+        find_item("sca-fig-1")
+
+
+def test_figures_and_tables_have_a_caption_and_checked_items_none():
+    for item in ITEMS.values():
+        assert bool(item.caption) == (item.kind in ("figure", "table")), item.id
+        assert item.data is not None or not item.caption, item.id
+
+
+def test_papers_are_those_of_the_ids():
+    assert {item.paper for item in ITEMS.values()} == set(PAPERS)
+
+
+ENTRY = {"paper": "sca", "kind": "figure", "title": "A title", "notebook": "04_sca_cam"}
+
+
+def test_an_entry_becomes_an_item_with_another_text_in_another_profile():
+    profiles = {"paper": {"differs": "another picture", "data": ""}}
+    (item,) = make_items({"a": ENTRY | {"differs": "all", "data": "goose", "profiles": profiles}}).values()
+    assert (item.id, item.differs, item.data, item.seeded, item.vector) == ("a", "all", "goose", True, False)
+    assert item.under("offline") is not None
+    assert (item.under("paper").differs, item.under("paper").data) == ("another picture", None)
+    assert item.under("paper").title == "A title"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"captoin": "x"}, r"sca-x in items.toml: unknown \['captoin'\], lacking \[\]"),
+        ({"profiles": {"paper": {"diffres": "x"}}}, r"unknown \['diffres'\]"),
+        ({"kind": "picture"}, "kind 'picture'"),
+        ({"paper": "sac"}, "paper 'sac'"),
+    ],
+)
+def test_an_entry_that_is_wrong_is_named(change, words):
+    with pytest.raises(ValueError, match=words):
+        make_items({"sca-x": ENTRY | change})
+
+
+def test_an_entry_that_lacks_something_is_named():
+    with pytest.raises(ValueError, match=r"lacking \['kind', 'notebook'\]"):
+        make_items({"sca-x": {"paper": "sca", "title": "A title"}})
+
+
+def test_lines_of_the_files_can_be_read():
+    for name in ("items.toml", "claims.toml"):
+        assert (
+            max(map(len, (paths.ROOT / "camlib" / "compendium" / name).read_text(encoding="utf-8").splitlines())) <= 130
+        )
+    assert list(read_table("items.toml")) == list(ITEMS)
