@@ -120,7 +120,7 @@ def explain(
 def compare(
     net: Network,
     photos: Sequence[Picture] | Picture,
-    methods: Sequence[str] = ("grad-cam",),
+    methods: Sequence[str | tuple[str, Mapping[str, Any]]] = ("grad-cam",),
     targets: Sequence[Target] | Sequence[Sequence[Target]] = (None,),
     layer: str | nn.Module | None = None,
     *,
@@ -137,9 +137,11 @@ def compare(
 
     Args:
         photos: pictures as in :func:`explain`, or one batch [B,3,H,W].
-        methods: names of :data:`camlib.METHODS`.
+        methods: names of :data:`camlib.METHODS`; or pairs of a name and options, by which one method can stand there
+            several times and its versions share their passes.
         targets: the classes to explain on every picture; or one sequence of classes for each picture.
-        options: method name -> options of that method; ``common`` among them goes before the call's.
+        options: method name -> options of that method, for all places where it stands; ``common`` among options goes
+            before the call's.
         net, layer, relu, common, normalized: as in :func:`explain`.
 
     Returns:
@@ -191,16 +193,18 @@ def _explained(
 
 
 def _methods(
-    methods: Sequence[str], options: Mapping[str, Mapping[str, Any]]
+    methods: Sequence[str | tuple[str, Mapping[str, Any]]], options: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[Method, Mapping[str, Any]]]:
-    names = [methods] if isinstance(methods, str) else list(methods)
-    if not names:
+    given = [methods] if isinstance(methods, str) else list(methods)
+    pairs = [each if isinstance(each, tuple | list) else (each, {}) for each in given]
+    if not pairs:
         raise ValueError("No method was named. Give at least one name of camlib.METHODS.")
+    names = [name for name, _ in pairs]
     stray = sorted(set(options) - set(names))
     if stray:
         raise ValueError(f"Options for {stray}, which is not among the methods {names}.")
-    found = [find_method(name) for name in names]
-    return [(method, method.checked_options(options.get(method.name, {}))) for method in found]
+    found = [(find_method(name), {**options.get(name, {}), **own}) for name, own in pairs]
+    return [(method, method.checked_options(own)) for method, own in found]
 
 
 def _explain_batch(
