@@ -17,7 +17,7 @@ from camlib.trace import Trace
     sign="softmax",
     family="score",
     source="Zhang et al. 2023 (arXiv 2301.07002), eq. 8-11",
-    passes="1 forward + n (forward + backward), n = 100",
+    passes="2 forward + 100 (forward + backward)",
     summary="w = softmax(u), u climbing to the largest logit of class c behind the map as a mask",
     relu=False,
 )
@@ -65,13 +65,14 @@ class _Climb:
         """(weights [n], logit behind the first mask, logit behind the last one)."""
         with torch.inference_mode(False), torch.enable_grad():
             u = torch.zeros(1, self.maps.shape[1]).to(self.maps).requires_grad_(True)
-            adam = torch.optim.Adam([u], lr=rate)
-            first = float(self._logit(u).detach())
+            adam, reached = torch.optim.Adam([u], lr=rate), []
             for _ in range(steps):
-                u.grad = torch.autograd.grad(-self._logit(u), u)[0]
+                logit = self._logit(u)
+                reached.append(float(logit.detach()))
+                u.grad = torch.autograd.grad(-logit, u)[0]
                 adam.step()
                 advance(1)
-            return u.detach().softmax(dim=1)[0], first, float(self._logit(u).detach())
+            return u.detach().softmax(dim=1)[0], reached[0], float(self._logit(u).detach())
 
     def _logit(self, u: Tensor) -> Tensor:
         """The class's logit behind the scaled, enlarged map (eq. 10)."""

@@ -31,7 +31,7 @@ WEIGHTINGS = ("softmax", "probability")
     sign="softmax",
     family="score",
     source="Naidu et al. 2020 (arXiv 2010.03023), as torchcam documents it",
-    passes="1 forward + N·K masked, N = 10",
+    passes="1 forward + 10K masked",
     summary="w = softmax over channels of the mean logit along N strengths of each mask",
 )
 def is_cam(
@@ -72,7 +72,7 @@ def is_cam(
     sign="softmax",
     family="score",
     source="Wang et al. 2020 (SS-CAM, arXiv 2006.14255), as torchcam documents it",
-    passes="1 forward + N·K masked, N = 35",
+    passes="1 forward + 35K masked",
     summary="w = softmax over channels of the mean logit behind N noisy versions of each mask",
 )
 def ss_cam(

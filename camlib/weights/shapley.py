@@ -48,7 +48,7 @@ def shapley_cam(trace: Trace, target: Tensor, *, score: str = "rest") -> Tensor:
     sign="signed",
     family="shapley",
     source="Jung and Oh 2021 (arXiv 2102.05228), sec. 3.3; DeepLIFT: Shrikumar et al. 2017, Rescale rule",
-    passes="2 forward + 1 backward",
+    passes="3 forward + 2 backward",
     summary="w_k = what map k adds to the logit over maps of zeros, by DeepLIFT",
 )
 def lift_cam(trace: Trace, target: Tensor) -> Detailed:
