@@ -14,6 +14,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlib.engine import recording
 from camlib.engine.linear_head import LinearHead, proven_head
@@ -116,10 +117,16 @@ class Trace:
             vector: v [B, K, h, w].
 
         Returns:
-            (g, Hv), [B, K, h, w] each, two backward passes. Hv is 0 where the score is piecewise linear in the maps.
+            (g, Hv), [B, K, h, w] each, two backward passes. Hv is 0 where the score is piecewise linear in the maps. A
+            fused attention cannot be differentiated twice: the pass is then recorded once more with its plain form.
         """
         with self._saying_where():
-            return recording.hessian_product(self._leaf, self._logits, score, vector)
+            try:
+                return recording.hessian_product(self._leaf, self._logits, score, vector)
+            except RuntimeError:
+                with sdpa_kernel(SDPBackend.MATH):
+                    leaf, logits = recording.record(self.network, self.layer, self.inputs)
+                    return recording.hessian_product(leaf, logits, score, vector)
 
     @contextmanager
     def _saying_where(self) -> Iterator[None]:

@@ -106,6 +106,28 @@ def test_hessian_vector_products_equal_the_whole_hessian_times_the_vector(score)
     assert torch.equal(trace.score_gradients(SCORES["logit"]), trace.gradients(torch.tensor([2, 2])))
 
 
+class Attentive(nn.Module):
+    """A head with PyTorch's fused attention over positions, whose backward pass has no derivative of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.query, self.fc = nn.Identity(), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.maps(x).flatten(2).mT[:, None]
+        return self.fc(F.scaled_dot_product_attention(self.query(tokens), tokens, tokens)[:, 0].mean(dim=1))
+
+
+def test_hessian_vector_products_through_fused_attention_equal_differences_of_gradients():
+    module = helpers.seeded(Attentive)
+    x, vector = torch.randn(2, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    net, score, step = camlib.Network(module), lambda y: y[:, 1], 1e-5
+    g, product = Trace(net, x, "maps").hessian_product(score, vector)
+    ahead, behind = (Trace(net, x + sign * step * vector, "maps").score_gradients(score) for sign in (1, -1))
+    assert helpers.relative(product, (ahead - behind) / (2 * step)) < 1e-6
+    assert helpers.relative(g, Trace(net, x, "maps").score_gradients(score)) < 1e-9
+
+
 def test_a_piecewise_linear_score_has_no_curvature():
     trace = traced(helpers.seeded(helpers.Pooled))
     g, product = trace.hessian_product(lambda y: y[:, 1], trace.activations)
