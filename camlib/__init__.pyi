@@ -31,6 +31,8 @@ from .engine import masking as masking
 from .engine import runtime as runtime
 from .engine import scoring as scoring
 from .engine.masking import Masking as Masking
+from .evaluate import mosaics as mosaics
+from .evaluate import score as score
 from .explanation import DegenerateMapWarning as DegenerateMapWarning
 from .explanation import Explanation as Explanation
 from .explanation import compare as compare

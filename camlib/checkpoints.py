@@ -1,9 +1,10 @@
-"""Weight files whose names promise their content: torchvision's end in the first digits of their SHA-256.
+"""Weight files whose names promise their content, and whether they keep the promise.
 
-torch.hub compares those digits with the file that it downloads, and never again; a file that somebody put there is
-taken as it is. So they are compared here whenever weights are loaded, and whatever is made with other weights is marked
-by the compendium as not comparable. This is how the papers' setting can be tried with random weights under the right
-file names without anybody taking the numbers for the papers' own.
+torchvision's end in the first digits of their SHA-256. torch.hub compares those digits with the file that it
+downloads, and never again; a file that somebody put there is taken as it is. So they are compared here whenever weights
+are loaded, and whatever is made with other weights is marked by the compendium as not comparable. This is how the
+papers' setting can be tried with random weights under the right file names without anybody taking the numbers for the
+papers' own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The front door: ``explain`` one picture, or ``compare`` pictures, methods and classes with every pass shared."""
+"""The front door: ``explain`` one picture, or ``compare`` pictures, methods, classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.engine.batches import Target, batches, prepared, target_columns, targets_by_picture
+from camlib.engine.batches import Target, are_many, batches, prepared, target_columns, targets_by_picture
 from camlib.engine.runtime import outside_stacklevel
 from camlib.networks import Network
 from camlib.pictures import Picture
@@ -105,9 +105,9 @@ def explain(
     Warns:
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
     """
-    if isinstance(photo, list | tuple) and len(photo) == 1:
+    if are_many(photo) and len(photo) == 1:
         photo = photo[0]
-    several = isinstance(photo, list | tuple) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
+    several = are_many(photo) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
     if several:
         raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
     name = find_method(method).name

@@ -1,4 +1,4 @@
-"""``Network``: anybody's classifier with its target layer, its preprocessing and its class names."""
+"""``Network``: anybody's classifier with its layers, preprocessing and class names."""
 
 from __future__ import annotations
 
@@ -7,87 +7,15 @@ import difflib
 import math
 import numbers
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camlib.layers import Layer, default_layer, layers_of, probe, split_name
-from camlib.pictures import Picture, Preprocess, checked_tensor, to_pil
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """What one probing pass found out for inputs of one size."""
-
-    layers: list[Layer]
-    default: Layer | None
-    calls: dict[str, int]
-    others: dict[str, str]
-    shapes: dict[str, list[int]]
-    functional_relus: int
-    completed: list[tuple[str, tuple[int, ...] | None]]  # modules in order of completion, shape of one tensor
-
-    def body(self, layer: Layer) -> tuple[list[tuple[str, tuple[int, ...]]], list[str]]:
-        """(outermost modules that are complete when the layer is, with their shapes; names of all that come later).
-
-        The layer's own module is the last of the first list.
-        """
-        before: list[tuple[str, tuple[int, ...] | None]] = []
-        calls = 0
-        for position, (name, shape) in enumerate(self.completed):
-            while before and before[-1][0].startswith(name + "."):
-                before.pop()  # it ran inside of the module that is now complete
-            before.append((name, shape))
-            calls += name == layer.module
-            if name == layer.module and calls == layer.call:
-                behind = [later for later, _ in self.completed[position + 1 :]]
-                return [(done, shape) for done, shape in before if shape is not None], behind
-        raise ValueError(f"Layer {layer.name!r} does not run on this input size.")
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Every submodule in eval mode inside the block and exactly as it was behind it, also after an exception."""
-    modes = _modes(module)
-    try:
-        for child, training in modes.items():
-            if training:  # nn.Module's __setattr__ is slow: write only what differs
-                child.training = False
-        yield
-    finally:
-        for child, training in modes.items():
-            if child.training is not training:
-                child.training = training
-
-
-def _modes(module: nn.Module) -> dict[nn.Module, bool]:
-    """Whether each submodule trains; a seventh of the time of ``modules()``, which shows in a map of 20 ms."""
-    modes, open_ = {module: module.training}, [module]
-    while open_:
-        for child in open_.pop()._modules.values():
-            if child is not None and child not in modes:
-                modes[child] = child.training
-                open_.append(child)
-    return modes
-
-
-def _with_gradients(module: nn.Module) -> nn.Module:
-    """The module, or a copy that autograd can use if its tensors were made under ``torch.inference_mode``."""
-    tensors = [*module.parameters(), *module.buffers()]
-    if not any(tensor.is_inference() for tensor in tensors):
-        return module
-    with torch.inference_mode(False):
-        return copy.deepcopy(module, {id(tensor): _normal(tensor) for tensor in tensors})
-
-
-def _normal(tensor: Tensor) -> Tensor:
-    """An ordinary copy of an inference tensor; a parameter stays a parameter."""
-    copied = tensor.detach().clone()
-    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied
+from camlib.layers import Layer, Survey, evaluating, probe, with_gradients
+from camlib.pictures import Picture, Preprocess, checked_tensor, preprocess_of, to_pil
 
 
 class Network:
@@ -131,10 +59,10 @@ class Network:
         if target_layer is None and isinstance(getattr(module, "target_layer", None), str):
             target_layer = module.target_layer
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
-        self.module = _with_gradients(module)
+        self.module = with_gradients(module)
         self._callable = transform if transform is not None and not isinstance(transform, Preprocess) else None
-        self.preprocess, self.normalization_known = _preprocess_of(transform)
-        self._surveys: dict[tuple[int, ...], _Survey] = {}
+        self.preprocess, self.normalization_known = preprocess_of(transform)
+        self._surveys: dict[tuple[int, ...], Survey] = {}
 
     def __repr__(self) -> str:
         h, w = self.input_size
@@ -334,7 +262,7 @@ class Network:
             raise ValueError(f"This {type(layer).__name__} is not part of {self.name}. Name one of its own layers.")
         raise TypeError(f"A layer is a name or a module; given {type(layer).__name__}.")
 
-    def survey(self, inputs: Tensor | None = None) -> _Survey:
+    def survey(self, inputs: Tensor | None = None) -> Survey:
         """What a probing pass on seeded noise of the pictures' size finds; kept per size, whatever they show."""
         channels = self._input_channels() or self.preprocess.channels
         key = (channels, *self.input_size) if inputs is None else tuple(inputs.shape[1:])
@@ -343,15 +271,7 @@ class Network:
                 noise = self.check_batch(torch.rand(1, *key, generator=torch.Generator().manual_seed(0)))
                 found = probe(self.module, noise)
                 self.check_logits(found.logits, noise)
-                self._surveys[key] = _Survey(
-                    layers=layers_of(found),
-                    default=default_layer(self.module, noise, found),
-                    calls=found.calls,
-                    others=found.others,
-                    shapes={o.name: list(o.tensor.shape) for o in found.outputs},
-                    functional_relus=found.functional_relus,
-                    completed=found.completed,
-                )
+                self._surveys[key] = Survey.of(self.module, noise, found)
         return self._surveys[key]
 
     def layers(self, depth: int | None = None) -> list[Layer]:
@@ -374,75 +294,11 @@ class Network:
         output is not a spatial map, or when it runs several times in a pass and the call is not named.
         """
         name = self.target_layer if layer is None else self._name_of(layer)
-        survey = self.survey(inputs)
-        if name is None:
-            if survey.default is None:
-                raise ValueError(
-                    f"{self.name} has no spatial feature maps on this input size. Pass a larger picture, or an "
-                    f"explicit layer; Network.layers() lists what there is."
-                )
-            return survey.default
-        for found in survey.layers:
-            if name == found.name:
-                return found
-        module, call, rectifier = split_name(name)
-        alias = name.partition("+")[0]
-        for found in survey.layers:
-            if alias in found.aliases and rectifier == found.rectifier:
-                return replace(found, name=name, module=module, call=call or 1)
-        raise ValueError(self._why_not(name, survey))
-
-    def _why_not(self, name: str, survey: _Survey) -> str:
-        module, call, rectifier = split_name(name)
-        names = [found.name for found in survey.layers]
-        if module not in dict(self.module.named_modules()):
-            near = difflib.get_close_matches(name, names, n=4, cutoff=0.4)
-            near = near or [found.name for found in survey.layers if "." not in found.name] or names[-4:]
-            return (
-                f"Layer {name!r} is not in {self.name}. Nearest: {', '.join(near)}. "
-                f"Network.layers() lists all {len(names)}; None takes the default."
-            )
-        if not module:
-            return f"The network itself is not a layer. Layers of {self.name}: {', '.join(names[-4:])} ..."
-        if module not in survey.calls:
-            return f"Layer {module!r} of {self.name} does not run on this input. Choose one of {names[-4:]}."
-        if module in survey.others and module not in survey.shapes:
-            return f"Layer {module!r} returns {survey.others[module]}, not one tensor. Choose one of {names[-4:]}."
-        if survey.calls[module] > 1 and not call:
-            runs = [n for n in names if split_name(n)[0] == module] or [f"{module}:1"]
-            return f"Layer {module!r} runs {survey.calls[module]} times in one pass. Say which: {', '.join(runs[:6])}."
-        if call:
-            runs = f"{survey.calls[module]} time{'s' if survey.calls[module] > 1 else ''}"
-            return (
-                f"Layer {module!r} runs {runs} in one pass, so there is no {name!r}. Layers: {', '.join(names[-4:])}."
-            )
-        if rectifier:
-            return f"{self.name} does not rectify {module!r} by a function call; use {module!r} or a ReLU module."
-        return (
-            f"Layer {module!r} returns {survey.shapes[module]}, which is not a map over space with more than one "
-            f"position. The last spatial layers are {', '.join(names[-4:])}."
-        )
+        return self.survey(inputs).find(name, self.name)
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().lower()
-
-
-def _preprocess_of(transform: Preprocess | Callable | None) -> tuple[Preprocess, bool]:
-    """Size, mean and standard deviation of a transform as far as they can be read off it; whether the latter could."""
-    if transform is None:
-        return Preprocess(), True
-    if isinstance(transform, Preprocess):
-        return transform, True
-    known = {}
-    for part in [transform, *getattr(transform, "transforms", [])]:
-        if getattr(part, "mean", None) is not None and getattr(part, "std", None) is not None:
-            known["mean"], known["std"] = tuple(map(float, part.mean)), tuple(map(float, part.std))
-        size = getattr(part, "crop_size", None) or getattr(part, "size", None)
-        if size is not None:
-            size = [size] if isinstance(size, int) else list(size)
-            known["size"] = (int(size[0]), int(size[-1]))
-    return Preprocess(**known), "mean" in known
 
 
 def _checked_names(names: Sequence[str] | Mapping[int, str] | None) -> list[str] | None:

@@ -1,4 +1,4 @@
-"""All folders of the repository in one place, and what the path of a machine looks like in a text."""
+"""All folders of the repository, and what the path of a machine looks like in a text."""
 
 from __future__ import annotations
 

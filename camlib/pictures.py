@@ -1,7 +1,8 @@
-"""From whatever a reader calls a picture to a float tensor [3, H, W] in [0, 1] at the size a network wants."""
+"""From whatever a reader calls a picture to a tensor at the size that a network wants."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -79,6 +80,23 @@ class Preprocess:
         """The inverse of :meth:`normalize`, clipped to [0, 1]."""
         mean, std = self._affine(inputs)
         return (inputs * std + mean).clamp(0, 1)
+
+
+def preprocess_of(transform: Preprocess | Callable | None) -> tuple[Preprocess, bool]:
+    """Size, mean and standard deviation of a transform as far as they can be read off it; whether the latter could."""
+    if transform is None:
+        return Preprocess(), True
+    if isinstance(transform, Preprocess):
+        return transform, True
+    known = {}
+    for part in [transform, *getattr(transform, "transforms", [])]:
+        if getattr(part, "mean", None) is not None and getattr(part, "std", None) is not None:
+            known["mean"], known["std"] = tuple(map(float, part.mean)), tuple(map(float, part.std))
+        size = getattr(part, "crop_size", None) or getattr(part, "size", None)
+        if size is not None:
+            size = [size] if isinstance(size, int) else list(size)
+            known["size"] = (int(size[0]), int(size[-1]))
+    return Preprocess(**known), "mean" in known
 
 
 def to_pil(photo: Image.Image | str | PathLike | np.ndarray) -> Image.Image:

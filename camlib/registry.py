@@ -1,11 +1,11 @@
-"""The registry of methods: one decorated function a method, everything that tables say about it as data."""
+"""The registry of methods: one decorated function each, with what tables say as data."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
@@ -78,10 +78,7 @@ class Method:
         """``options`` as given, the method's own and ``common``; raises ValueError for another name."""
         if "common" in options:
             self.checked_common(options["common"])
-        unknown = sorted(set(options) - set(self.options) - {"common"})
-        if unknown:
-            known = ", ".join(f"{key}={value!r}" for key, value in self.options.items()) or "none"
-            raise ValueError(f"{self.name} has no option {', '.join(map(repr, unknown))}. Its options: {known}.")
+        refuse_unknown(self.name, {name: value for name, value in options.items() if name != "common"}, self.options)
         return dict(options)
 
 
@@ -127,6 +124,21 @@ def refuse_taken(name: str, holder: Callable[..., Any], function: Callable[..., 
     """Raise ValueError if a registered name is held by another function; the same one may come again (a reload)."""
     if (holder.__module__, holder.__qualname__) != (function.__module__, function.__qualname__):
         raise ValueError(f"The name {name!r} is taken by {holder.__qualname__}. Choose another one.")
+
+
+def refuse_unknown(name: str, options: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """``options`` as given; raises ValueError if one is not among the ``known`` options (with defaults) of ``name``."""
+    if unknown := sorted(set(options) - set(known)):
+        all_ = ", ".join(f"{key}={value!r}" for key, value in known.items()) or "none"
+        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}. Its options: {all_}.")
+    return dict(options)
+
+
+def no_such(kind: str, name: str, known: Iterable[str], where: str) -> ValueError:
+    """The error for a name that a registry does not hold: the nearest of its names, and ``where`` all of them are."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name).lower(), names, n=4, cutoff=0.4) or names
+    return ValueError(f"No {kind} is called {name!r}. Nearest: {', '.join(near)}. {where} lists all.")
 
 
 def method(
@@ -209,6 +221,5 @@ def find_method(name: str) -> Method:
     if not isinstance(name, str):
         raise TypeError(f"A method is named by a string such as 'grad-cam'; given {name!r}.")
     if name not in METHODS:
-        near = difflib.get_close_matches(name.lower(), METHODS, n=4, cutoff=0.4) or list(METHODS)
-        raise ValueError(f"No method is called {name!r}. Nearest: {', '.join(near)}. camlib.METHODS lists all.")
+        raise no_such("method", name, METHODS, "camlib.METHODS")
     return METHODS[name]

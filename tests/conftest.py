@@ -1,5 +1,6 @@
 """One state for every test: seeds and threads as in the notebooks, no windows, the same examples always."""
 
+import gc
 import os
 from unittest import mock
 from urllib.error import URLError
@@ -9,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from camlib import checkpoints, paths
+from camlib import checkpoints, metrics, paths, registry
 from camlib.compendium import manifest
 from camlib.engine import runtime
 
@@ -40,6 +41,18 @@ def own_repository(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def own_registries():
+    """Methods and metrics that a test registers are gone behind it."""
+    assert registry.METHODS  # the wings that bring methods are imported before anything is kept
+    registries = registry._methods, metrics.registry._metrics
+    kept = [dict(known) for known in registries]
+    yield
+    for known, before in zip(registries, kept, strict=True):
+        known.clear()
+        known.update(before)
+
+
+@pytest.fixture
 def own_environment():
     """The command line of notebooks changes the environment for its kernels; the tests that follow get theirs back."""
     with mock.patch.dict(os.environ):
@@ -56,6 +69,17 @@ def failing_download(monkeypatch):
     monkeypatch.delenv("CAMLIB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+
+
+def pytest_collection_finish():
+    """Modules and collected tests stay to the end: a pass of the garbage collector need not walk through them."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    """At its end the process takes its modules down as always."""
+    gc.unfreeze()
 
 
 def pytest_terminal_summary(terminalreporter):

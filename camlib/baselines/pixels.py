@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from camlib import framework
 from camlib.engine.folding import shared_copy
 from camlib.engine.runtime import outside_stacklevel
-from camlib.layers import RECTIFIERS
-from camlib.networks import Network, evaluating
+from camlib.layers import RECTIFIERS, evaluating
+from camlib.networks import Network
 from camlib.registry import method
 from camlib.trace import Trace
 from camlib.weights.score import score_cam

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +28,7 @@ class Claim:
         section: where the paper says so, such as "sec. 4.2, fig. 12"; may be empty.
         evidence: what the paper shows for it, such as "one picture by eye"; may be empty where a section is given.
         ours: what we measure, a text with ``{placeholders}``; None where the cell gives the whole text or a number.
+        rule: what `decide` is told about the intervals, such as {"limit": 0.25}; nothing where they decide beside 0.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Claim:
     section: str = ""
     evidence: str = ""
     ours: str | None = None
+    rule: Mapping[str, Any] = field(default_factory=dict)
 
 
 def make_claims(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:
@@ -45,7 +47,8 @@ def make_claims(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:
     notebooks = {item.notebook for item in ITEMS.values()}
     claims = {}
     for claim_id, entry in entries.items():
-        unknown, lacking = set(entry) - known, {"paper", "claim", "notebook"} - set(entry)
+        unknown = (set(entry) - known) | (set(entry.get("rule", {})) - {"limit", "better", "fails"})
+        lacking = {"paper", "claim", "notebook"} - set(entry)
         if unknown or lacking:
             raise ValueError(f"{claim_id} in {FILE}: unknown {sorted(unknown)}, lacking {sorted(lacking)}")
         claim = Claim(claim_id, **entry)

@@ -178,7 +178,8 @@ def claim(
     Args:
         found: the interval, or the intervals, that decide: by name, in a row, or a table with mean, low and high.
             Where ``claims.toml`` has no ``ours``: the sentence or the number itself.
-        verdict: "holds", "does not hold" or "undecided here"; `decide` of the intervals unless given.
+        verdict: "holds", "does not hold" or "undecided here"; unless given, `decide` of the intervals by the claim's
+            rule in ``claims.toml``.
         interval: what stands beside ours in the ledger; the span of the intervals unless given.
 
     Raises ValueError for an unknown claim or one of another notebook, a placeholder that is not given or does not
@@ -205,7 +206,7 @@ def claim(
         evidence=", ".join(filter(None, (known.section, known.evidence))),
         ours=found if known.ours is None else fill(known.ours, filled, where),
         interval=interval[1:] if isinstance(interval, Interval) else interval,
-        verdict=verdict or decide(found),
+        verdict=verdict or decide(found, **known.rule),
         notebook=known.notebook,
     )
 

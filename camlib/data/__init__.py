@@ -1,4 +1,4 @@
-"""Pictures: the photographs that packages carry, generated scenes with exact masks, readers of folders and data sets.
+"""Pictures: photographs, generated scenes with exact masks, readers of data sets.
 
 It stands on paths, pictures and networks; the zoo, the metrics and everything above import from it.
 Take ``load_photo``, ``list_photos``, ``mosaic``, ``make_scenes``, and ``datasets``, the face of the readers.

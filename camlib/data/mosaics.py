@@ -40,12 +40,18 @@ def mosaic(pictures: Sequence[str | Image.Image], columns: int = 2, cell: int = 
             f"{len(pictures)} pictures do not fill a grid of {columns} columns: "
             f"pass {columns}, {2 * columns}, ... pictures or another number of columns."
         )
-    corners = [(cell * (i % columns), cell * (i // columns)) for i in range(len(pictures))]
+    boxes = grid_boxes(len(pictures), columns, cell)
     whole = Image.new("RGB", (cell * columns, cell * (len(pictures) // columns)))
-    for given, corner in zip(pictures, corners, strict=True):
-        whole.paste(square(_as_picture(given), cell), corner)
+    for given, box in zip(pictures, boxes, strict=True):
+        whole.paste(square(_as_picture(given), cell), box)
     names = [p if isinstance(p, str) else f"picture-{i}" for i, p in enumerate(pictures, start=1)]
-    return Mosaic(whole, [(x, y, x + cell, y + cell) for x, y in corners], names)
+    return Mosaic(whole, boxes, names)
+
+
+def grid_boxes(count: int, columns: int, cell: int) -> list[Box]:
+    """The first ``count`` square cells of a grid, row by row, as half-open (x0, y0, x1, y1)."""
+    corners = [(cell * (i % columns), cell * (i // columns)) for i in range(count)]
+    return [(x, y, x + cell, y + cell) for x, y in corners]
 
 
 def side_by_side(left: str | Image.Image, right: str | Image.Image, cell: int = 224) -> Mosaic:
@@ -95,11 +101,8 @@ def mosaics(count: int = 20, columns: int = 2, cell: int = 224, seed: int = 0) -
 
     def make(name: str) -> Example:
         names = layouts[name]
-        corners = [(cell * (i % columns), cell * (i // columns)) for i in range(len(names))]
-        boxes = tuple(
-            LabeledBox(x, y, x + cell, y + cell, photo_info(each).label_name)
-            for (x, y), each in zip(corners, names, strict=True)
-        )
+        cells = zip(grid_boxes(len(names), columns, cell), names, strict=True)
+        boxes = tuple(LabeledBox(*box, photo_info(each).label_name) for box, each in cells)
         version = digest(*(photo_info(each).sha256 for each in names), cell)
         return Example(name, lambda: mosaic(names, columns, cell).picture, lambda: boxes, version=version)
 

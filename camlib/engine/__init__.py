@@ -1,4 +1,4 @@
-"""Many passes, fast: masked pictures, the private folded copy that scores them, and the process around it.
+"""Many passes, fast: masked pictures, the folded copy that scores them, the process.
 
 It stands on pictures, layers, networks and framework; the trace, the metrics and the studies import from it.
 Take ``Scorer``, ``Tail`` (scoring), ``Masking``, ``blend`` (masking), ``fast_copy`` (folding), ``setup`` (runtime).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
             f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
         )
     single: list[tuple[Any, bool]] = []  # (picture, ready network input?)
-    for photo in photos if isinstance(photos, list | tuple) else [photos]:
+    for photo in photos if are_many(photos) else [photos]:
         if isinstance(photo, Tensor) and photo.dim() == 4:
             if not len(photo):
                 raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
@@ -40,6 +40,11 @@ def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
             kind = ValueError if isinstance(error, ValueError) else TypeError
             raise kind(f"Picture {index} of {len(single)} (counted from 0): {error}") from error
     return found
+
+
+def are_many(photos: Any) -> bool:
+    """Whether it is a sequence of pictures, and not one picture or the path of one."""
+    return isinstance(photos, Sequence) and not isinstance(photos, str)
 
 
 def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]:

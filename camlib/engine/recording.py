@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from camlib.layers import Layer, replacing_output
-from camlib.networks import Network, evaluating
+from camlib.layers import Layer, evaluating, replacing_output
+from camlib.networks import Network
 
 Score = Callable[[Tensor], Tensor]
 """A score of each picture from its logits, [B, C] -> [B]."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from camlib.engine.folding import FastCopy, WidestTensor, fast_copy, relative_error, tolerance
-from camlib.layers import Layer, replacing_output
-from camlib.networks import Network, evaluating
+from camlib.layers import Layer, evaluating, replacing_output
+from camlib.networks import Network
 
 CPU_BYTES = 32 * 2**20
 """Size at which glibc stops keeping a freed buffer (its largest dynamic mmap threshold)."""

@@ -16,7 +16,7 @@ import torch
 from camlib.data.classes import imagenet_classes
 from camlib.evaluate.store import Setting
 from camlib.metrics import CONTROLS, METRICS, find_metric
-from camlib.metrics.registry import NEEDS
+from camlib.metrics.registry import NEEDS, Metric
 from camlib.networks import Network
 from camlib.pictures import Preprocess
 from camlib.registry import METHODS, find_method
@@ -105,11 +105,11 @@ class Plan:
 
     def __post_init__(self) -> None:
         methods = _choices("method", self.methods)
-        metrics = _choices("metric", self.metrics)
+        metrics = metric_choices(self.metrics)
         for choice in methods:
             find_method(choice.name).checked_options(choice.options)
         for choice in metrics:
-            _check_metric(choice)
+            _refuse_what_no_data_set_has(METRICS[choice.name])
         if self.target not in TARGETS:
             rules = "; ".join(f"{name!r}: {what}" for name, what in TARGETS.items())
             raise ValueError(f"target={self.target!r}: expected one of {rules}.")
@@ -202,12 +202,15 @@ def _choices(kind: str, given: Sequence[str | Choice]) -> tuple[Choice, ...]:
     return found
 
 
-def _check_metric(choice: Choice) -> None:
-    metric = find_metric(choice.name)
-    unknown = sorted(set(choice.options) - set(metric.options))
-    if unknown:
-        known = ", ".join(f"{key}={value!r}" for key, value in metric.options.items()) or "none"
-        raise ValueError(f"{metric.name} has no option {', '.join(map(repr, unknown))}. Its options: {known}.")
+def metric_choices(given: Sequence[str | Choice]) -> tuple[Choice, ...]:
+    """The metrics as choices; raises ValueError for none, an unknown or doubled one, or an unknown option."""
+    found = _choices("metric", given)
+    for choice in found:
+        find_metric(choice.name).checked_options(choice.options)
+    return found
+
+
+def _refuse_what_no_data_set_has(metric: Metric) -> None:
     lacking = [NEEDS[need] for need in metric.needs if need not in ("score", "boxes")]
     if lacking:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import re
 import warnings
@@ -24,14 +23,13 @@ from tqdm import tqdm
 
 from camlib.data.boxes import Box
 from camlib.data.datasets import Dataset, Example, LabeledBox, boxes_on_input, classes_of
-from camlib.engine.scoring import Scorer
 from camlib.evaluate import store
+from camlib.evaluate.judge import Judge
 from camlib.evaluate.plan import Cell, Choice, Plan
 from camlib.evaluate.store import Row
 from camlib.evaluate.table import Results
 from camlib.explanation import DegenerateMapWarning, Explanation, compare
-from camlib.metrics import METRICS, Sample, control_maps, probability_score
-from camlib.metrics.sample import Score
+from camlib.metrics import Sample, control_maps
 
 _FOLDERS = re.compile(r"(?<![\w.:/+-])/(?:[^\s/'\"]+/)+")
 """The folders of an absolute path; what is left of it is the file's name."""
@@ -150,11 +148,9 @@ class Worker:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.network = plan, plan.network
         self._transform = self.network.transform
-        self._metrics = {choice.label: (METRICS[choice.name], choice.options) for choice in plan.metrics}
-        self._scored = any("score" in metric.needs for metric, _ in self._metrics.values())
-        self._scores: dict[tuple[int, ...], Score] = {}
+        self._judge = Judge(self.network, plan.metrics)
         self._classes = cache(lambda name: classes_of(name, self.network))
-        if any("boxes" in metric.needs for metric, _ in self._metrics.values()):
+        if "boxes" in self._judge.needs:
             boxes_on_input((), (1, 1), self._transform)  # an unknown geometry is no picture's fault: raise at once
 
     def rows(self, example: Example, cells: Sequence[Cell]) -> list[Row]:
@@ -252,29 +248,12 @@ class Worker:
     ) -> list[Row]:
         """The rows of one class: each cell's heatmap, judged by its metric."""
         try:
-            base = self._sample(target, look)
+            probability = float(look.probabilities[target])
+            base = self._judge.sample(look.inputs, target, probability, boxes=look.boxes[target])
         except Exception as error:
             return [self._row(cell, target, error, "", look) for cell in cells]
         samples = {label: _with_map(base, made) for label, made in maps.items()}
         return [self._row(cell, target, *samples[cell.method], look) for cell in cells]
-
-    def _sample(self, target: int, look: _Look) -> Sample:
-        """The sample of one class; its heatmap is still to come."""
-        blank, boxes = torch.ones(look.inputs.shape[-2:]), look.boxes[target]
-        if not self._scored:
-            return Sample(self.network, look.inputs, blank, target, float(look.probabilities[target]), boxes=boxes)
-        return Sample.of(self.network, look.inputs, blank, target, self._score(look.inputs), boxes=boxes)
-
-    def _score(self, inputs: Tensor) -> Score:
-        """Probabilities from one engine for all pictures of a size, so that the network is copied once.
-
-        The copy is checked on noise, not on the first picture: no number may depend on which picture was first.
-        """
-        shape = tuple(inputs.shape)
-        if shape not in self._scores:
-            noise = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0))
-            self._scores[shape] = probability_score(Scorer(self.network, noise))
-        return self._scores[shape]
 
     def _row(self, cell: Cell, target: int, found: Sample | Exception, flat: str, look: _Look) -> Row:
         """The number of one cell, or why there is none; ``flat`` says why the heatmap is, where it is."""
@@ -282,19 +261,16 @@ class Worker:
         def row(value: float | None, status: str, note: str) -> Row:
             return Row(cell.setting.key, "", "", target, self.network.class_name(target), value, status, note)
 
-        metric, options = self._metrics[cell.metric]
         if isinstance(found, Exception):
             return row(None, store.ERROR, _said(found))
-        if "boxes" in metric.missing(found):
+        if "boxes" in self._judge.lacks(cell.metric, found):
             if look.unreadable:
                 return row(None, store.ERROR, look.unreadable)
             return row(None, store.NO_BOX, look.why_no_box[target])
         try:
-            value = metric(found, **options)
+            value = self._judge.value(cell.metric, found)
         except Exception as error:
             return row(None, store.ERROR, _said(error))
-        if not math.isfinite(value):
-            return row(None, store.ERROR, f"{metric.name} is {value}")
         return row(value, store.DEGENERATE if flat else store.OK, flat)
 
 

@@ -24,6 +24,12 @@ COUNTED = tuple(status for status in store.STATUSES if status != store.OK)
 """What tables count beside the mean; the first of them has a value and is part of it."""
 
 
+WHERE = ("layer", "metric")
+"""What the rows of one run are never averaged over."""
+PARTS = ("class", "cell", "photo")
+"""What tells the rows of one picture apart: the first of these that the rows have."""
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """What a run has found, as far as it has come.
@@ -65,7 +71,7 @@ class Results:
         made = rows[["picture", "layer", "method", "metric"]].drop_duplicates()["picture"].value_counts()
         return cls(
             rows=rows,
-            table=means(rows),
+            table=means(rows).drop(columns="values"),
             differences=differences(rows),
             pictures=len(dataset),
             finished=int((made == len(cells)).sum()),
@@ -109,63 +115,96 @@ class Results:
         return "\n\n".join(lines) + "\n"
 
 
-def means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean with interval and counts for each layer, metric and method, in the order of the rows."""
+def means(
+    rows: pd.DataFrame, where: Sequence[str] = WHERE, unit: str | None = "picture", **bootstrap: Any
+) -> pd.DataFrame:
+    """Mean with interval and counts for each method at each place, in the order of the rows.
+
+    Args:
+        rows: with the columns ``where``, method, value, status and the unit.
+        where: columns that say what is never mixed; "metric" is followed by its better direction and its unit.
+        unit: column of what a resample draws whole, see :func:`camlib.metrics.bootstrap_interval`; None: each row.
+        bootstrap: level, resamples and seed.
+
+    Returns:
+        One row each: ``where``, method, mean, low, high, ``n`` units and ``values`` that the mean is made of, and how
+        many rows are :data:`COUNTED`.
+    """
     found = []
-    for (layer, metric, method), part in _groups(rows, ["layer", "metric", "method"]):
+    for place, part in _groups(rows, [*where, "method"]):
         valued = part[part["value"].notna()]
-        metric_of = METRICS[Choice.parse(metric).name]
-        mean, low, high = bootstrap_interval(valued["value"], units=_units(valued)) if len(valued) else [np.nan] * 3
+        units = None if unit is None else valued[unit]
+        interval = bootstrap_interval(valued["value"], units=units, **bootstrap) if len(valued) else [np.nan] * 3
         counts = part["status"].value_counts()
         found.append(
-            {
-                "layer": layer,
-                "metric": metric,
-                "better": metric_of.better,
-                "unit": metric_of.unit,
-                "method": method,
-                "mean": mean,
-                "low": low,
-                "high": high,
-                "n": valued["picture"].nunique(),
-                **{status: int(counts.get(status, 0)) for status in COUNTED},
-            }
+            _named([*where, "method"], place)
+            | dict(zip(("mean", "low", "high"), interval, strict=True))
+            | {"n": len(valued) if units is None else units.nunique(), "values": len(valued)}
+            | {status: int(counts.get(status, 0)) for status in COUNTED}
         )
-    names = ["layer", "metric", "better", "unit", "method", "mean", "low", "high", "n", *COUNTED]
+    names = [*_named([*where, "method"], [""] * (len(where) + 1)), "mean", "low", "high", "n", "values", *COUNTED]
     return pd.DataFrame(found, columns=names)
 
 
-def differences(rows: pd.DataFrame) -> pd.DataFrame:
-    """a − b with its interval for every two methods, and every method and control, of one layer and metric."""
+def differences(
+    rows: pd.DataFrame,
+    pairs: Sequence[tuple[str, str]] | None = None,
+    where: Sequence[str] = WHERE,
+    unit: str | None = "picture",
+    **bootstrap: Any,
+) -> pd.DataFrame:
+    """a − b with its interval over what both have, for every pair of methods at each place.
+
+    ``pairs``: (a, b); None for every two methods, and every method and control. Others as in :func:`means`.
+    """
     found = []
-    for (layer, metric), part in _groups(rows, ["layer", "metric"]):
-        values = part.pivot_table(index=["picture", "class"], columns="method", values="value", sort=False)
-        for a, b in itertools.combinations(dict.fromkeys(part["method"]), 2):
-            if a in CONTROLS or not {a, b} <= set(values.columns):
-                continue
-            both = values[[a, b]].dropna()
+    for place, part in _groups(rows, list(where)):
+        values = side_by_side(part, unit)
+        every_two = itertools.combinations(dict.fromkeys(part["method"]), 2)
+        for a, b in pairs or [(a, b) for a, b in every_two if a not in CONTROLS]:
+            both = values[[a, b]].dropna() if {a, b} <= set(values.columns) else ()
             if len(both):
-                found.append({"layer": layer, "metric": metric, "a": a, "b": b, **_difference(both, metric)})
-    return pd.DataFrame(found, columns=["layer", "metric", "a", "b", "difference", "low", "high", "n", "better"])
+                names = dict(zip(where, place, strict=True))
+                found.append({**names, "a": a, "b": b, **_difference(both, names.get("metric", ""), unit, bootstrap)})
+    return pd.DataFrame(found, columns=[*where, "a", "b", "difference", "low", "high", "n", "better"])
 
 
-def _difference(both: pd.DataFrame, metric: str) -> dict[str, Any]:
-    (a, b), pictures = both.columns, both.index.get_level_values("picture")
-    units = None if pictures.is_unique else pictures
-    value, low, high = paired_difference(both[a], both[b], units=units)
+def side_by_side(rows: pd.DataFrame, unit: str | None = "picture") -> pd.DataFrame:
+    """Values with a column for each method, and a row for each part of each picture; the unit is a level, too."""
+    part = next((name for name in PARTS if name in rows and rows[name].notna().any()), None)
+    index = list(dict.fromkeys(name for name in ("picture", part, unit) if name is not None))
+    return rows.pivot_table(index=index, columns="method", values="value", sort=False)
+
+
+def _difference(both: pd.DataFrame, metric: str, unit: str | None, bootstrap: dict[str, Any]) -> dict[str, Any]:
+    a, b = both.columns
+    units = None if unit is None else both.index.get_level_values(unit)
+    value, low, high = paired_difference(both[a], both[b], units=units, **bootstrap)
     better = ""
     if low > 0 or high < 0:
-        better = a if (value > 0) == (METRICS[Choice.parse(metric).name].better == "higher") else b
-    return {"difference": value, "low": low, "high": high, "n": pictures.nunique(), "better": better}
+        better = {"higher": a if value > 0 else b, "lower": b if value > 0 else a}.get(_of_metric(metric)["better"], "")
+    count = len(both) if units is None else units.nunique()
+    return {"difference": value, "low": low, "high": high, "n": count, "better": better}
 
 
 def _groups(rows: pd.DataFrame, by: list[str]) -> Any:
     return rows.groupby(by, sort=False) if len(rows) else ()
 
 
-def _units(valued: pd.DataFrame) -> pd.Series | None:
-    """The picture of each value, where a picture has several."""
-    return None if valued["picture"].is_unique else valued["picture"]
+def _named(names: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    """The values by name; behind the metric, its better direction and its unit."""
+    found: dict[str, str] = {}
+    for name, value in zip(names, values, strict=True):
+        found[name] = value
+        if name == "metric":
+            found |= _of_metric(value)
+    return found
+
+
+def _of_metric(label: str) -> dict[str, str]:
+    """What tables say of a metric; nothing of one that the registry does not know."""
+    known = METRICS.get(Choice.parse(label).name)
+    return {"better": known.better if known else "", "unit": known.unit if known else ""}
 
 
 def _markdown(frame: pd.DataFrame, layer: str) -> str:

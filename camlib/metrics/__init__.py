@@ -1,4 +1,4 @@
-"""Numbers that judge a heatmap: the registry of metrics, their controls, and the intervals that go with them.
+"""Numbers that judge a heatmap: the metrics, their controls, and their intervals.
 
 It stands on the engine and on boxes of data; studies, evaluate and everything above import from it.
 Take ``METRICS`` (name -> metric of one ``Sample``), ``Sample``, ``CONTROLS`` and the functions that are listed here.

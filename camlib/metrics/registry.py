@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from camlib.metrics.sample import Sample
-from camlib.registry import refuse_taken
+from camlib.registry import no_such, refuse_taken, refuse_unknown
 
 DIRECTIONS = ("higher", "lower")
 NEEDS = {
@@ -49,16 +48,17 @@ class Metric:
     summary: str
     options: Mapping[str, Any]
 
+    def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """``options`` as given; raises ValueError for a name that the metric does not know."""
+        return refuse_unknown(self.name, options, self.options)
+
     def missing(self, sample: Sample) -> tuple[str, ...]:
         """What the metric needs and the sample lacks, as names of :data:`NEEDS`; tables count such samples."""
         return tuple(need for need in self.needs if not _has(sample, need))
 
     def __call__(self, sample: Sample, **options: Any) -> float:
         """The metric of one sample; raises ValueError for an unknown option or a sample that lacks what is needed."""
-        unknown = sorted(set(options) - set(self.options))
-        if unknown:
-            known = ", ".join(f"{key}={value!r}" for key, value in self.options.items()) or "none"
-            raise ValueError(f"{self.name} has no option {', '.join(map(repr, unknown))}. Its options: {known}.")
+        self.checked_options(options)
         if lacking := self.missing(sample):
             wanted = " and ".join(f"{NEEDS[need]} (Sample.{need})" for need in lacking)
             raise ValueError(f"{self.name} needs {wanted}; this sample has none. Leave the metric out or add them.")
@@ -138,6 +138,5 @@ def _options_of(function: Callable[..., float]) -> dict[str, Any]:
 def find_metric(name: str) -> Metric:
     """The metric called ``name``; raises ValueError with the nearest names."""
     if name not in METRICS:
-        near = difflib.get_close_matches(str(name).lower(), METRICS, n=4, cutoff=0.4) or list(METRICS)
-        raise ValueError(f"No metric is called {name!r}. Nearest: {', '.join(near)}. METRICS lists all.")
+        raise no_such("metric", name, METRICS, "camlib.metrics.METRICS")
     return METRICS[name]

@@ -34,7 +34,7 @@ class Sample:
     """One heatmap under test. Metrics read it; what they compute from passes is kept for the next metric.
 
     Attributes:
-        network: the classifier.
+        network: the classifier; None where only place is judged.
         inputs: the picture as the network takes it, [3, H, W] (or [1, H, W]), normalized.
         heatmap: float32 [H, W] in [0, 1], CPU.
         target: index of the explained class; it stays the same for every changed version of the picture.
@@ -51,7 +51,7 @@ class Sample:
         ValueError: shapes that do not belong together, values out of range, a box outside the picture.
     """
 
-    network: Network
+    network: Network | None
     inputs: Tensor
     heatmap: Tensor
     target: int

@@ -1,4 +1,8 @@
-"""Every drawing that two notebooks share: arrays and explanations in, a figure out."""
+"""Every drawing that two notebooks share: arrays and explanations in, a figure out.
+
+It stands on nothing of camlib, so that it draws anybody's arrays; the compendium and notebooks import from it.
+Take ``grid``, ``show``, ``overlay`` (panels), ``pipeline`` (diagrams), ``bars_with_intervals`` (charts), ``style``.
+"""
 
 from camlib.plots.charts import bars_with_intervals, value_grid, weights_curves
 from camlib.plots.diagrams import network_diagram

@@ -1,4 +1,4 @@
-"""What is done to a network or a picture to learn about its maps: attacks, randomization, counterfactuals.
+"""Attacks, randomized networks, counterfactuals: what they tell about a map.
 
 It stands on the engine and the front door; notebooks import from it.
 Take ``counterfactual`` (counterfactuals), ``fgsm``, ``paste`` (attacks), ``cascading_randomization`` (robustness).

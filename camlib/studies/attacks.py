@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from camlib.engine.masking import constant_color
 from camlib.engine.scoring import Scorer
-from camlib.networks import Network, evaluating
+from camlib.layers import evaluating
+from camlib.networks import Network
 
 # -- the fast gradient sign method
 

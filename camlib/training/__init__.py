@@ -1,6 +1,6 @@
-"""Networks that are trained here, one recipe each: it trains and tests a design of the zoo and keeps its weights.
+"""How the small networks of the zoo are trained and tested, one recipe each.
 
-It stands on the zoo, data and engine; nothing but notebooks and ``python -m camlib.training`` needs it.
+It stands on the zoo, data and engine; notebooks and ``python -m camlib.training`` import from it, nothing else.
 Take ``RECIPES``, ``recipe``, ``train``, ``fit``; a module that is not machinery is a subject and is found by itself.
 
     python -m camlib.training --list

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from camlib.networks import evaluating
+from camlib.layers import evaluating
 from camlib.training.recipes import Run
 
 Batch = tuple[Tensor, Tensor]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 
 from camlib.engine import runtime
-from camlib.registry import refuse_taken
+from camlib.registry import no_such, refuse_taken
 from camlib.zoo.designs import Design, find_design
 from camlib.zoo.trained import TRAINED, State, file_name, pack, unpack
 
@@ -113,8 +112,7 @@ def recipe(
 def find_recipe(name: str) -> Recipe:
     """The recipe called ``name``; raises ValueError with the nearest names."""
     if name not in RECIPES:
-        near = difflib.get_close_matches(str(name), RECIPES, n=4, cutoff=0.4) or list(RECIPES)
-        raise ValueError(f"No recipe is called {name!r}. Nearest: {', '.join(near)}; see camlib.training.RECIPES.")
+        raise no_such("recipe", name, RECIPES, "camlib.training.RECIPES")
     return RECIPES[name]
 
 

@@ -1,4 +1,9 @@
-"""Class activation weights: one small function a method, trace and target class in, weights out."""
+"""Class activation weights: one small function a method, trace and class in.
+
+They stand on the trace, the engine and the zoo; registry finds them, and baselines import from them.
+Take the functions by family (channel, gradient, contrast, shapley, score, paths, optimized, tail, hybrid, union,
+learned); METHODS lists them all.
+"""
 
 from camlib.weights import channel, gradient, contrast, shapley  # isort: skip  (the order of METHODS)
 from camlib.weights import score, paths, optimized, tail  # isort: skip

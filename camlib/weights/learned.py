@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlib.networks import evaluating
+from camlib.layers import evaluating
 from camlib.registry import method
 from camlib.trace import Trace
 from camlib.zoo.lfi import LFINetwork

@@ -1,4 +1,4 @@
-"""Networks by name, and those that the compendium builds itself: how they are built (designs) and loaded (trained).
+"""Networks by name; those that are trained here, as they are built and loaded.
 
 It stands on data and networks; weights, training and everything above import from it.
 Take ``load_network``, ``load_networks``, ``list_networks``; ``design`` (designs), ``record_of`` (trained), the modules.

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlib.data.scenes import WORDS, Scenes
-from camlib.networks import Network, evaluating
+from camlib.layers import evaluating
+from camlib.networks import Network
 from camlib.pictures import Picture
 from camlib.zoo.designs import design
 from camlib.zoo.scenes import CHANNELS, PREPROCESS, PooledNetwork

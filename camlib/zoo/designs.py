@@ -9,7 +9,6 @@ How a design is trained is its recipe in :mod:`camlib.training`; what was kept o
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from types import MappingProxyType
 from torch import nn
 
 from camlib.pictures import Preprocess
-from camlib.registry import refuse_taken
+from camlib.registry import no_such, refuse_taken
 
 Builder = Callable[[], nn.Module]
 
@@ -68,6 +67,5 @@ def design(
 def find_design(name: str) -> Design:
     """The design called ``name``; raises ValueError with the nearest names."""
     if name not in DESIGNS:
-        near = difflib.get_close_matches(str(name), DESIGNS, n=4, cutoff=0.4) or list(DESIGNS)
-        raise ValueError(f"No network that is trained here is called {name!r}. Nearest: {', '.join(near)}.")
+        raise no_such("network that is trained here", name, DESIGNS, "camlib.zoo.designs.DESIGNS")
     return DESIGNS[name]

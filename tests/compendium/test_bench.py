@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from camlib import paths
 from camlib.compendium import bench
-from camlib.compendium.bench import cases, memory
+from camlib.compendium.bench import cases
 from camlib.compendium.bench.__main__ import main
 from camlib.compendium.bench.cases import Bench
 from camlib.compendium.bench.machine import machine
@@ -88,7 +88,7 @@ def made(toy):
     library, said = Library(), []
     silent = Peer("silent", {"ablation": 1}, None, library.ablation, {"grad-cam": library.maps})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "score_memory_alone", lambda name, *_: {"camlib": 50.0, "torchcam": 75.0}[name])
+        patch.setattr(cases, "score_memory_alone", lambda name, *_: {"camlib": 50.0, "torchcam": 75.0}[name])
         run = Bench(SETUP, [library.peer("loud", 16), silent], subject=toy, say=said.append)
         return pd.DataFrame(run.measure(bench.CASES)), library, said
 

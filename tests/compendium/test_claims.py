@@ -38,6 +38,7 @@ ENTRY = {"paper": "sca", "claim": "It is better", "notebook": "04_sca_cam", "evi
     ("change", "words"),
     [
         ({"verdict": "holds"}, r"x in claims.toml: unknown \['verdict'\]"),
+        ({"rule": {"limits": 1}}, r"unknown \['limits'\]"),
         ({"paper": "sac"}, "given 'sac'"),
         ({"notebook": "4"}, "given 'sca', '4'"),
         ({"evidence": ""}, "a section or evidence"),

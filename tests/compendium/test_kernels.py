@@ -1,6 +1,6 @@
 """Forked kernels are kernels: same outputs as started ones, ended with whoever waits for them; imports come once."""
 
-import os
+import contextlib
 import signal
 import subprocess
 import sys
@@ -32,12 +32,19 @@ def notebook(tmp_path, name, *cells):
     return path
 
 
-def command_line(*arguments, **environment):
-    """A process of its own: what it imports is not imported into the tests."""
+@contextlib.contextmanager
+def command_line(*arguments):
+    """A process of its own: what it imports is not imported into the tests, and it does not outlive the block.
+
+    A shell starts what runs in the background with SIGINT ignored, and children inherit that; this one listens.
+    """
     command = [sys.executable, "-m", "camlib.compendium.notebook_runner", "run", *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
 
 
 def outputs(path):
@@ -46,8 +53,8 @@ def outputs(path):
 
 def test_several_notebooks_come_out_as_each_alone(tmp_path):
     paths = [notebook(tmp_path, f"0{i}_toy", *CELLS, f"print({i})") for i in range(3)]
-    together = command_line(*paths, "--output", tmp_path / "together", "--jobs", 2)
-    said, complaints = together.communicate(timeout=300)
+    with command_line(*paths, "--output", tmp_path / "together", "--jobs", 2) as together:
+        said, complaints = together.communicate(timeout=300)
     assert (together.returncode, complaints) == (0, "")
     assert sorted(line.split()[0] for line in said.splitlines()) == ["00_toy", "01_toy", "02_toy", *["running"] * 3]
     alone = notebook_runner.run(paths[2], tmp_path / "alone")
@@ -59,14 +66,23 @@ def test_several_notebooks_come_out_as_each_alone(tmp_path):
     assert "..." not in table[0].data["text/plain"]  # as wide as in a kernel, not as in a terminal
 
 
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """(status, what was said, complaints, folder) of a run in which some notebooks fail and others do not."""
+    folder, dies = tmp_path_factory.mktemp("mixed"), "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    cells = {"00_a": LOADED, "01_b": "import colorsys, not_there", "02_bad": "1 / 0", "03_dead": dies, "04_good": "1"}
+    paths = [notebook(folder, name, cell) for name, cell in cells.items()]
+    with command_line(*paths, "--output", folder / "built") as run:
+        said, complaints = run.communicate(timeout=300)
+    return run.returncode, said, complaints, folder / "built"
+
+
 @forks
-def test_what_notebooks_import_is_there_before_the_first_cell(tmp_path):
-    paths = [notebook(tmp_path, "00_a", LOADED), notebook(tmp_path, "01_b", "import colorsys, not_there")]
-    run = command_line(*paths, "--output", tmp_path / "built")
-    _, complaints = run.communicate(timeout=300)
-    assert run.returncode == 1
+def test_what_notebooks_import_is_there_before_the_first_cell(mixed):
+    status, _, complaints, built = mixed
+    assert status == 1
     assert "No module named 'not_there'" in complaints
-    assert outputs(tmp_path / "built" / "00_a.ipynb")[1][0].text == "['colorsys', 'torch']\n"
+    assert outputs(built / "00_a.ipynb")[1][0].text == "['colorsys', 'torch']\n"
 
 
 def test_without_forks_every_kernel_is_started(tmp_path, monkeypatch):
@@ -84,29 +100,41 @@ def test_jobs_below_one_are_refused(tmp_path, capsys):
     assert "--jobs 0: expected how many notebooks run at the same time, at least 1." in capsys.readouterr().err
 
 
-def test_one_that_fails_keeps_no_other_from_its_end(tmp_path):
-    bad, good = notebook(tmp_path, "00_bad", "1 / 0"), notebook(tmp_path, "01_good", "1")
-    dead = notebook(tmp_path, "02_dead", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    run = command_line(bad, dead, good, "--output", tmp_path / "built")
-    said, complaints = run.communicate(timeout=300)
-    assert run.returncode == 1
+def test_one_that_fails_keeps_no_other_from_its_end(mixed):
+    status, said, complaints, built = mixed
+    assert status == 1
     assert "ZeroDivisionError" in complaints
     assert "Kernel died" in complaints
-    assert "01_good done" in said
-    assert [path.name for path in (tmp_path / "built").iterdir()] == ["01_good.ipynb"]
+    assert "04_good done" in said
+    assert sorted(path.name for path in built.iterdir()) == ["00_a.ipynb", "04_good.ipynb"]
 
 
 @forks
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_kernels_end_with_the_process_that_waits_for_them(tmp_path, number):
-    mark = tmp_path / "pid"
+    _end(tmp_path, number, ("00_long", "01_next"))
+
+
+@forks
+def test_kernels_end_also_where_the_tests_run_in_the_background(tmp_path):
+    """As under ``nohup make test &`` of a script: SIGINT is ignored by the process that starts the notebooks."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _end(tmp_path, signal.SIGINT, ("00_long",))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(folder, number, names):
+    """Start notebooks that would take ten minutes, send the command a signal, and see the first one's kernel end."""
+    mark = folder / "pid"
     long = f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
-    run = command_line(notebook(tmp_path, "00_long", long), notebook(tmp_path, "01_next", "1"), "--output", tmp_path)
-    _wait_until(lambda: mark.exists() and mark.read_text(), 120)
-    run.send_signal(number)
-    run.communicate(timeout=60)
+    with command_line(*(notebook(folder, name, long) for name in names), "--output", folder) as run:
+        _wait_until(lambda: mark.exists() and mark.read_text(), 120)
+        run.send_signal(number)
+        run.communicate(timeout=60)
     _wait_until(lambda: not _alive(int(mark.read_text())), 60)
-    assert not (tmp_path / "00_long.ipynb").exists()
+    assert not (folder / "00_long.ipynb").exists()
 
 
 def test_names_of_imported_modules(tmp_path):

@@ -46,6 +46,7 @@ def listed(monkeypatch, folder, shown):
             "by {found:+.2f} on {network}",
         ),
         Claim("a-bare", "own", "It is bare", "04_sca_cam", evidence="not tested"),
+        Claim("a-chance", "sca", "It is above", "04_sca_cam", "sec. 3", ours="yes", rule={"limit": 0.25}),
         Claim("b-better", "sca", "It is better", "05_gradient_methods", "sec. 2", ours="yes"),
     ]
     for module in ("items", "claims"):
@@ -170,6 +171,13 @@ def test_verdict_and_interval_may_be_given(listed):
     assert report.claims()["a-better"]["interval"] == "1 … 2"
     assert report.claim("a-bare", 0.3612, "holds") == "It is bare: holds"
     assert (report.claims()["a-bare"]["ours"], report.claims()["a-bare"]["interval"]) == ("0.361", None)
+
+
+def test_the_rule_of_the_claim_decides_unless_a_verdict_is_given(listed):
+    begin()
+    assert report.claim("a-chance", Interval(0.3, 0.2, 0.4)) == "It is above: undecided here"
+    assert report.claim("a-chance", Interval(0.3, 0.26, 0.4)) == "It is above: holds"
+    assert report.claim("a-chance", Interval(0.3, 0.26, 0.4), "undecided here") == "It is above: undecided here"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from PIL import Image
 from torchvision import transforms
 
 from camlib import Network, Preprocess, explain, load_network, method, paths
-from camlib import registry as registry_module
 from camlib.data import datasets
 from camlib.data.datasets import Dataset, Example, LabeledBox
 from camlib.engine.scoring import Scorer
@@ -69,15 +68,6 @@ def status_of(rows: pd.DataFrame, picture: str, metric: str = "average-drop") ->
 
 def assert_same_rows(a: pd.DataFrame, b: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(a, b, rtol=1e-6, atol=1e-9)
-
-
-@pytest.fixture
-def own_methods(monkeypatch):
-    """Methods that a test registers are gone behind it."""
-    kept = dict(registry_module._methods)
-    yield
-    registry_module._methods.clear()
-    registry_module._methods.update(kept)
 
 
 # -- numbers
@@ -262,7 +252,7 @@ def test_a_box_that_the_crop_cuts_off_is_said_to_lie_outside(tmp_path):
     assert status_of(rows, "0", "pointing-game") == {("ok", "")}
 
 
-def test_a_flat_map_is_counted_with_the_value_of_an_empty_map(tmp_path, own_methods):
+def test_a_flat_map_is_counted_with_the_value_of_an_empty_map(tmp_path, own_registries):
     @method("nothing-cam", family="test", source="test", passes="none")
     def nothing(trace, target):
         return torch.zeros_like(trace.activations[:, :, 0, 0])
@@ -280,7 +270,7 @@ def test_a_flat_map_is_counted_with_the_value_of_an_empty_map(tmp_path, own_meth
     ("values", "message"),
     [(float("nan"), "ValueError: broken-cam made NaN or Inf at 'features' of Gap."), (None, "KeyError: 'out of it'")],
 )
-def test_a_method_that_fails_does_not_take_the_others_along(tmp_path, own_methods, values, message):
+def test_a_method_that_fails_does_not_take_the_others_along(tmp_path, own_registries, values, message):
     @method("broken-cam", family="test", source="test", passes="none")
     def broken(trace, target):
         if values is None:

@@ -12,7 +12,7 @@ from helpers import Gap, batch, network, picture, seeded
 import camlib.metrics
 from camlib import explain
 from camlib.metrics import CONTROLS, METRICS, Sample, control_maps, control_samples, find_metric, metric
-from camlib.metrics import registry as registry_module
+from camlib.metrics.registry import NEEDS
 
 SIZE = 64
 NET = network(seeded(Gap), SIZE)
@@ -36,15 +36,6 @@ def full_sample(heatmap: torch.Tensor | None = None, seed: int = 0) -> Sample:
         raw=coarse[0, 0],
         reference=torch.rand(SIZE, SIZE, generator=generator),
     )
-
-
-@pytest.fixture
-def private_registry(monkeypatch):
-    """Registrations of a test are gone behind it."""
-    kept = dict(registry_module._metrics)
-    yield
-    registry_module._metrics.clear()
-    registry_module._metrics.update(kept)
 
 
 # -- every metric
@@ -88,7 +79,7 @@ def test_a_metric_says_what_it_needs(name):
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_needs_nothing_that_it_does_not_name(name):
     given = full_sample()
-    others = {need for need in registry_module.NEEDS if need not in METRICS[name].needs}
+    others = {need for need in NEEDS if need not in METRICS[name].needs}
     stripped = dataclasses.replace(given, **{need: () if need == "boxes" else None for need in others})
     assert METRICS[name](stripped) == METRICS[name](given)
 
@@ -139,7 +130,7 @@ def register(name="my-metric", function=None, **changes):
     return metric(name, **given)(function or (lambda sample, *, factor=2: factor * float(sample.heatmap.mean())))
 
 
-@pytest.mark.usefixtures("private_registry")
+@pytest.mark.usefixtures("own_registries")
 def test_a_new_metric_is_one_decorated_function():
     register()
     sample = Sample(NET, INPUTS, torch.full((SIZE, SIZE), 0.25), 1, 0.5)
@@ -152,7 +143,7 @@ def test_a_new_metric_is_one_decorated_function():
         METRICS["other"] = METRICS["my-metric"]
 
 
-@pytest.mark.usefixtures("private_registry")
+@pytest.mark.usefixtures("own_registries")
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [

@@ -10,8 +10,14 @@ Peers run at their default batch and at their best of 4, 8 and 16. The best batc
 layer, where a pass of a masked picture costs the same.
 """
 
-from camlib.compendium.bench.cases import CASES, PLAIN_BATCHES
-from camlib.compendium.bench.peers import GRADIENT
-from camlib.compendium.bench.table import COLUMNS, COMPOSED, read, summary
+import lazy_loader
 
-__all__ = ["CASES", "COLUMNS", "COMPOSED", "GRADIENT", "PLAIN_BATCHES", "read", "summary"]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["cases", "machine", "memory", "peers", "rounds", "subjects", "table"],
+    submod_attrs={
+        "cases": ["CASES", "PLAIN_BATCHES"],
+        "peers": ["GRADIENT"],
+        "table": ["COLUMNS", "COMPOSED", "read", "summary"],
+    },
+)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from camlib.compendium.bench import memory
 from camlib.compendium.bench.machine import has_bfloat16
-from camlib.compendium.bench.peers import GRADIENT, Peer
+from camlib.compendium.bench.memory import PEAK, extra_memory
+from camlib.compendium.bench.peers import GRADIENT, LOADERS, Peer
 from camlib.compendium.bench.rounds import Job, row, run_rounds
-from camlib.compendium.bench.subjects import Setup, Subject, subjects
+from camlib.compendium.bench.subjects import SETUPS, Setup, Subject, subjects
 from camlib.engine import runtime
 from camlib.engine.folding import shared_copy
 
@@ -195,7 +199,7 @@ class Bench:
 
     def _memory(self) -> None:
         """Extra peak memory of Score-CAM, torchcam's at batch 4, in a fresh process each; K does not matter to it."""
-        if not memory.PEAK.exists():
+        if not PEAK.exists():
             self.say("memory: left out, this system does not tell a process its peak")
             return
         subject, passes = self.narrow, self.narrow.channels
@@ -203,7 +207,7 @@ class Bench:
         known = {"case": "memory", "network": subject.name, "layer": subject.layer}
         jobs = [Job("camlib", "its own batch", lambda: None, passes), Job("torchcam", "batch 4", lambda: None, passes)]
         for turn in range(min(2, self.rounds)):
-            found = [memory.score_memory_alone(job.library, self.setup.network, subject.layer) for job in jobs]
+            found = [score_memory_alone(job.library, self.setup.network, subject.layer) for job in jobs]
             self.rows += [known | row(job, turn, mb, "MB", mb / found[0]) for job, mb in zip(jobs, found, strict=True)]
 
 
@@ -214,3 +218,21 @@ def _kept(call: Callable[[], Tensor | None]) -> Tensor | None:
         return call()
     finally:
         runtime.keep_buffers(32)
+
+
+def score_memory(library: str, network: str, layer: str, batch: int = 4) -> float:
+    """Extra peak memory of one library's Score-CAM after the network was loaded and ran once, MB."""
+    runtime.setup(0)
+    subject = subjects(SETUPS[network])(layer)  # its trace is one pass
+    if library == "camlib":
+        return extra_memory(partial(subject.explain, "score-cam-softmax"))
+    return extra_memory(partial(LOADERS[library]().score, subject, subject.net.module, batch))
+
+
+def score_memory_alone(library: str, network: str, layer: str) -> float:
+    """:func:`score_memory` in a process of its own, where nothing was allocated and freed before."""
+    code = f"import sys; from {__name__} import score_memory; print(score_memory(*sys.argv[1:]))"
+    command = [sys.executable, "-W", "ignore", "-c", code, library, network, layer]
+    environment = os.environ | {"CAMLIB_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return float(done.stdout.split()[-1])
