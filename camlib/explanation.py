@@ -31,13 +31,16 @@ class Explanation:
         heatmap: float32 [H, W] in [0, 1] at the resolution of the network's input, CPU.
         raw: class activation map [h, w] before upsampling and scaling, after the ReLU where the method has one; for
             pixel methods the saliency [H, W].
-        weights: class activation weight, [K] or [K, h, w]; None for methods that make maps or pixels.
+        weights: class activation weight, [K] or [K, h, w], of which ``raw`` is the weighted sum (with ``common`` the
+            method's weight minus β); None for methods that make maps or pixels.
         target, target_name, probability: the explained class and its softmax probability.
         method, layer, network: names.
         picture: index of the picture in the call.
         image: float32 [3, H, W] in [0, 1], the picture as the network saw it.
         degenerate, reason: True and a sentence where the map is flat (the heatmap is then zeros).
-        details: what else the method found, by name; union-cam: which branch won, and the weights.
+        details: what else the method found, by name; union-cam: which branch won, and the weights. Where the common
+            map was removed: "common", "common_beta" (β, a number, or [h, w] for centered pixel weights) and
+            "common_share" (share of H's norm along ΣM, in [0, 1]).
     """
 
     heatmap: Tensor
@@ -72,6 +75,7 @@ def explain(
     layer: str | nn.Module | None = None,
     *,
     relu: bool | None = None,
+    common: str = "keep",
     normalized: bool | None = None,
     **options: Any,
 ) -> Explanation:
@@ -85,6 +89,9 @@ def explain(
         layer: name of the layer; None for the network's target layer.
         relu: rectify the map or not; None does what ``camlib.METHODS[name].relu`` says: what the method's source
             prints, and for gap-cam and sca-cam, whose authors print no ReLU, the ReLU of Grad-CAM (see their docs).
+        common: which multiple β of the common map ΣM leaves the class activation map before the ReLU: "keep" none, as
+            published; "center" the mean weight of the live channels; "project" the part of the map along ΣM. See
+            :func:`camlib.framework.without_common_map`.
         normalized: True says that a [3,H,W] tensor is ready network input, False that a [B,3,H,W] batch holds
             pictures in [0,1]. None: 3-D tensors are pictures, 4-D tensors are ready input.
         options: the method's own options, see ``camlib.METHODS[name].options``.
@@ -93,7 +100,8 @@ def explain(
         The :class:`Explanation`.
 
     Raises:
-        ValueError, TypeError: unknown method, option, class or layer; unusable picture; several pictures.
+        ValueError, TypeError: unknown method, option, class or layer; unusable picture; several pictures; ``common``
+            for a method that makes no class activation map.
 
     Warns:
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
@@ -105,7 +113,7 @@ def explain(
         raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
     name = find_method(method).name
     chosen = _methods([name], {name: options})
-    found = _explained(net, photo, chosen, [[target]], layer, relu, normalized, batch_size=1)
+    found = _explained(net, photo, chosen, [[target]], layer, relu, common, normalized, batch_size=1)
     _warn_about_flat(found)
     return found[0]
 
@@ -113,11 +121,12 @@ def explain(
 def compare(
     net: Network,
     photos: Sequence[Picture] | Picture,
-    methods: Sequence[str] = ("grad-cam",),
+    methods: Sequence[str | tuple[str, Mapping[str, Any]]] = ("grad-cam",),
     targets: Sequence[Target] | Sequence[Sequence[Target]] = (None,),
     layer: str | nn.Module | None = None,
     *,
     relu: bool | None = None,
+    common: str = "keep",
     normalized: bool | None = None,
     batch_size: int = 8,
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -129,15 +138,19 @@ def compare(
 
     Args:
         photos: pictures as in :func:`explain`, or one batch [B,3,H,W].
-        methods: names of :data:`camlib.METHODS`.
+        methods: names of :data:`camlib.METHODS`; or pairs of a name and options, by which one method can stand there
+            several times and its versions share their passes.
         targets: the classes to explain on every picture; or one sequence of classes for each picture.
-        options: method name -> options of that method.
-        net, layer, relu, normalized: as in :func:`explain`.
+        options: method name -> options of that method, for all places where it stands; ``common`` among options goes
+            before the call's.
+        net, layer, relu, common, normalized: as in :func:`explain`.
 
     Returns:
         Explanations picture by picture, method by method, target by target.
     """
-    found = _explained(net, photos, _methods(methods, options or {}), targets, layer, relu, normalized, batch_size)
+    found = _explained(
+        net, photos, _methods(methods, options or {}), targets, layer, relu, common, normalized, batch_size
+    )
     _warn_about_flat(found)
     return found
 
@@ -155,6 +168,7 @@ def _explained(
     targets: Any,
     layer: str | nn.Module | None,
     relu: bool | None,
+    common: str,
     normalized: bool | None,
     batch_size: int,
 ) -> list[Explanation]:
@@ -163,6 +177,7 @@ def _explained(
         raise TypeError(
             f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
         )
+    chosen = [(method, {"common": method.checked_common(common), **given}) for method, given in chosen]
     pairs = prepared(net, photos, normalized)
     wanted = targets_by_picture(targets, len(pairs))
     found: dict[tuple[int, int, int], Explanation] = {}
@@ -179,16 +194,18 @@ def _explained(
 
 
 def _methods(
-    methods: Sequence[str], options: Mapping[str, Mapping[str, Any]]
+    methods: Sequence[str | tuple[str, Mapping[str, Any]]], options: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[Method, Mapping[str, Any]]]:
-    names = [methods] if isinstance(methods, str) else list(methods)
-    if not names:
+    given = [methods] if isinstance(methods, str) else list(methods)
+    pairs = [each if isinstance(each, tuple | list) else (each, {}) for each in given]
+    if not pairs:
         raise ValueError("No method was named. Give at least one name of camlib.METHODS.")
+    names = [name for name, _ in pairs]
     stray = sorted(set(options) - set(names))
     if stray:
         raise ValueError(f"Options for {stray}, which is not among the methods {names}.")
-    found = [find_method(name) for name in names]
-    return [(method, method.checked_options(options.get(method.name, {}))) for method in found]
+    found = [(find_method(name), {**options.get(name, {}), **own}) for name, own in pairs]
+    return [(method, method.checked_options(own)) for method, own in found]
 
 
 def _explain_batch(
@@ -200,13 +217,20 @@ def _explain_batch(
     indices: list[int],
     images: list[Tensor],
 ) -> list[Explanation]:
-    """One method and one target slot over a batch: weights -> H -> ReLU -> upsample -> [0, 1]."""
-    made, details = _with_details(method.function(trace, target, **options), len(indices))
+    """One method and one target slot over a batch: weights -> H -> H − β ΣM -> ReLU -> upsample -> [0, 1]."""
+    own = {name: value for name, value in options.items() if name != "common"}
+    made, details = _with_details(method.function(trace, target, **own), len(indices))
     made = _checked_result(method, trace, made)
     weights = made if method.makes == "weights" else None
     signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
     if not bool(signed.isfinite().all()):
         raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
+    common, lost = options["common"], [False] * len(indices)
+    if common != "keep":
+        left = framework.without_common_map(signed, weights, trace.activations, trace.live, common)
+        details = [{**known, **_removed(common, left, b)} for b, known in enumerate(details)]
+        lost = (left.degenerate & signed.flatten(1).any(dim=1)).tolist()
+        signed, weights = left.maps, left.weights
     raw = signed.relu() if (method.relu if relu is None else relu) else signed
     heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
     probabilities = trace.probabilities
@@ -224,11 +248,21 @@ def _explain_batch(
             picture=index,
             image=images[b],
             degenerate=bool(flat[b]),
-            reason=_why_flat(signed[b], weights[b] if weights is not None else None) if flat[b] else None,
+            reason=_why_flat(signed[b], weights[b] if weights is not None else None, lost[b]) if flat[b] else None,
             details=dict(details[b]),
         )
         for b, index in enumerate(indices)
     ]
+
+
+def _removed(common: str, left: framework.WithoutCommon, b: int) -> dict[str, Any]:
+    """What an explanation says of the common map that was removed from it."""
+    beta = left.beta[b]
+    return {
+        "common": common,
+        "common_beta": beta.float().cpu() if beta.dim() else float(beta),
+        "common_share": float(left.share[b]),
+    }
 
 
 def _with_details(made: Any, pictures: int) -> tuple[Any, Sequence[Mapping[str, Any]]]:
@@ -253,7 +287,9 @@ def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
     return made
 
 
-def _why_flat(signed: Tensor, weights: Tensor | None) -> str:
+def _why_flat(signed: Tensor, weights: Tensor | None, lost: bool) -> str:
+    if lost:
+        return "without the common map ΣM nothing is left: the map is a multiple of it and tells no class from another"
     if weights is not None and not bool(weights.any()):
         return "every class activation weight is zero: no gradient of this class reaches the layer"
     if not bool(signed.any()):

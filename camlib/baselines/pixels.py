@@ -79,6 +79,8 @@ def _warn_about_relus(trace: Trace, name: str) -> None:
 
 @method(
     "gradient",
+    title="Gradient",
+    sign="absolute",
     family="pixel",
     source="Simonyan et al. 2013",
     passes="1 forward + 1 backward",
@@ -93,6 +95,8 @@ def gradient(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "guided-backprop",
+    title="Guided backpropagation",
+    sign="absolute",
     family="pixel",
     source="Springenberg et al. 2014",
     passes="1 forward + 1 backward",
@@ -108,6 +112,8 @@ def guided_backprop(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "deconvnet",
+    title="Deconvnet",
+    sign="absolute",
     family="pixel",
     source="Zeiler and Fergus 2014",
     passes="1 forward + 1 backward",
@@ -123,6 +129,8 @@ def deconvnet(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "guided-score-cam",
+    title="Guided Score-CAM",
+    sign="absolute",
     family="pixel",
     source="Wang et al. 2019, eq. 6",
     passes="2 forward + 1 backward + K masked",
@@ -156,6 +164,8 @@ def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop"
 
 @method(
     "smooth-grad",
+    title="SmoothGrad",
+    sign="absolute",
     family="pixel",
     source="Smilkov et al. 2017",
     passes="n (forward + backward), n = 50",
@@ -218,6 +228,8 @@ class _PictureByPicture:
 
 @method(
     "integrated-gradients",
+    title="Integrated gradients",
+    sign="absolute",
     family="pixel",
     source="Sundararajan et al. 2017, eq. 1",
     passes="n (forward + backward), n = 50",

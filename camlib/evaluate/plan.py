@@ -33,7 +33,11 @@ METRICS_BY_DEFAULT = ("average-drop", "average-increase", "energy-pointing-game"
 
 @dataclass(frozen=True)
 class Choice:
-    """A method or a metric by name, with the options that differ from its defaults."""
+    """A method or a metric by name, with the options that differ from its defaults.
+
+    Every class activation map also has the option ``common`` ("grad-cam:common=project"), see
+    :func:`camlib.framework.without_common_map`.
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -15,6 +15,8 @@ _SMALLEST = 1e-8
 
 @method(
     "grad-cam",
+    title="Grad-CAM",
+    sign="signed",
     family="gradient",
     source="Selvaraju et al. 2017, eq. 1; Si et al. 2021, eq. 5",
     passes="1 forward + 1 backward",
@@ -30,6 +32,8 @@ def grad_cam(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "grad-cam++",
+    title="Grad-CAM++",
+    sign="rectified",
     family="gradient",
     source="Chattopadhay et al. 2018, eq. 5 and 19",
     passes="1 forward + 1 backward",
@@ -72,6 +76,8 @@ def plus_plus_weights(d1: Tensor, d2: Tensor, d3: Tensor, activations: Tensor) -
 
 @method(
     "xgrad-cam",
+    title="XGrad-CAM",
+    sign="signed",
     family="gradient",
     source="Fu et al. 2020, eq. 8",
     passes="1 forward + 1 backward",
@@ -91,6 +97,8 @@ def xgrad_cam(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "layer-cam",
+    title="LayerCAM",
+    sign="rectified",
     family="gradient",
     source="Jiang et al. 2021, eq. 6-7",
     passes="1 forward + 1 backward",
@@ -105,7 +113,28 @@ def layer_cam(trace: Trace, target: Tensor) -> Tensor:
 
 
 @method(
+    "hires-cam",
+    title="HiResCAM",
+    sign="signed",
+    family="gradient",
+    source="Draelos and Carin 2020, sec. 3 (the authors' code sums Σ_k g_k · M_k, then rectifies)",
+    passes="1 forward + 1 backward",
+    summary="w_kij = g_kij: Grad-CAM without the averaging",
+)
+def hires_cam(trace: Trace, target: Tensor) -> Tensor:
+    """Pixel gradients as they are, w_kij = g_kij: H = Σ_k g_k · M_k, element by element.
+
+    Grad-CAM replaces g_kij by its mean over the map; the difference between the two is that averaging and nothing else.
+    Behind one linear layer on the flattened maps, Σ_ij H_ij = y − b. The equation has no ReLU, the authors' program
+    rectifies H before it scales it, and so does this; ``relu=False`` shows the equation. Returns [B, K, h, w].
+    """
+    return trace.gradients(target)
+
+
+@method(
     "sca-cam",
+    title="SCA-CAM",
+    sign="squared",
     family="gradient",
     source="Si et al. 2021, eq. 22 (form='softmax': eq. 21, 23-24)",
     passes="1 forward + 1 backward",
@@ -148,6 +177,8 @@ def _classifier_rows(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "smooth-grad-cam++",
+    title="Smooth Grad-CAM++",
+    sign="rectified",
     family="gradient",
     source="Omeiza et al. 2019, eq. 7-8, numerator corrected to the second derivative",
     passes="1 forward + n (forward + backward), n = 25",

@@ -25,6 +25,8 @@ _SCALES = ("minmax", "max", "maxabs", "none")
 
 @method(
     "sa-cam",
+    title="SA-CAM",
+    sign="softmax",
     family="hybrid",
     source="Liang et al. 2022, eq. 9-13, alg. 1-2",
     passes="1 forward + 1 backward + 2K masked",
@@ -114,6 +116,8 @@ def _scaled(scores: Tensor, live: Tensor, scale: str) -> Tensor:
 
 @method(
     "group-cam",
+    title="Group-CAM",
+    sign="rectified",
     family="hybrid",
     source="Zhang et al. 2021, eq. 3-8",
     passes="1 forward + 1 backward + G+1 masked, G = 32",

@@ -21,6 +21,8 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {"probability": lambda y: y.soft
 
 @method(
     "score-cam",
+    title="Score-CAM",
+    sign="positive by construction",
     family="score",
     source=f"{_V1}, eq. 1-5 (mask normalized as in {_V2}, eq. 8)",
     passes="1 forward + K masked",
@@ -48,6 +50,8 @@ def score_cam(
 
 @method(
     "score-cam-cic",
+    title="Score-CAM (increase)",
+    sign="signed",
     family="score",
     source=f"{_V2}, def. 4-5, eq. 9",
     passes="1 forward + K+1 masked",
@@ -73,6 +77,8 @@ def score_cam_cic(
 
 @method(
     "score-cam-softmax",
+    title="Score-CAM (softmax)",
+    sign="softmax",
     family="score",
     source=f"{_V2}, alg. 1 (score='probability': {_V1}, eq. 8 and the sum below it)",
     passes="1 forward + K masked",
@@ -104,6 +110,8 @@ def score_cam_softmax(
 
 @method(
     "score-cam-raw",
+    title="Score-CAM (logits)",
+    sign="signed",
     family="score",
     source=f"{_V1}, sec. 4.3 and fig. 5 (before the softmax)",
     passes="1 forward + K masked",
@@ -128,6 +136,8 @@ def score_cam_raw(
 
 @method(
     "score-cam-binary",
+    title="Score-CAM (binary masks)",
+    sign="positive by construction",
     family="score",
     source=f"{_V1}, sec. 4.2",
     passes="1 forward + K masked",

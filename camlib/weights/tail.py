@@ -23,6 +23,8 @@ def _of_class(logits: Tensor, target: Tensor) -> Tensor:
 
 @method(
     "ablation-cam",
+    title="Ablation-CAM",
+    sign="signed",
     family="tail",
     source="Desai and Ramaswamy 2020, eq. 3 (|y| for y)",
     passes="1 forward + K tails",
@@ -42,6 +44,8 @@ def ablation_cam(trace: Trace, target: Tensor, *, signed: bool = False) -> Tenso
 
 @method(
     "recipro-cam",
+    title="Recipro-CAM",
+    sign="positive by construction",
     family="tail",
     source="Byun and Lee 2022, eq. 2-4",
     passes="1 forward + hw tails",
@@ -73,6 +77,8 @@ def recipro_cam(trace: Trace, target: Tensor, *, gaussian: bool = False, score: 
 
 @method(
     "fd-cam",
+    title="FD-CAM",
+    sign="shifted",
     family="tail",
     source="Li et al. 2022, eq. 4-9",
     passes="1 forward + 1 backward + 2K tails",

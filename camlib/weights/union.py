@@ -159,6 +159,8 @@ def _scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 @method(
     "union-cam",
+    title="UnionCAM",
+    sign="rectified",
     family="hybrid",
     source="Hu et al. 2024, eq. 1-8 (eq. 7 with the union scaled as its parts)",
     passes="1 forward + 1 backward + K+4 masked",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import camlib
 from camlib import METHODS, Explanation, Network
+from camlib.registry import SIGNS
 
 every_method = pytest.mark.parametrize("method", helpers.POST_HOC)
 SMALL = torch.float32
@@ -406,6 +407,8 @@ def test_registration_is_complete(method):
     assert m.family
     assert m.passes
     assert m.summary
+    assert m.title != m.name
+    assert m.sign in SIGNS
     assert "[B" in (m.function.__doc__ or "")  # the shape that it returns
 
 
@@ -446,3 +449,24 @@ def test_a_reading_gives_in_a_batch_what_it_gives_alone_and_leaves_the_network_a
         assert bool(e.raw.isfinite().all())
         assert (float(e.heatmap.min()), float(e.heatmap.max())) == (0.0, 0.0 if e.degenerate else 1.0)
     helpers.assert_same(before, helpers.state(net.module))
+
+
+@pytest.mark.parametrize("method", [n for n in helpers.POST_HOC if METHODS[n].makes == "weights"])
+def test_the_sign_of_the_weights_is_what_the_registry_says(method):
+    """Over four pictures and all classes: evidence keeps both signs exactly where the registry calls it signed."""
+    module = helpers.seeded(helpers.Pooled if method != "gap-cam" else helpers.Gap)
+    with torch.no_grad():
+        (module.fc if method == "gap-cam" else module.classifier[2]).weight.mul_(20)
+    photos = [helpers.picture(seed) for seed in range(4)]
+    made = compare(helpers.network(module), photos, [method], range(5), relu=False)
+    weights = torch.stack([e.weights for e in made])
+    sign = METHODS[method].sign
+    if sign in ("signed", "shifted"):
+        assert float(weights.min()) < 0 < float(weights.max())
+    elif sign in ("positive by construction", "rectified", "softmax"):
+        assert float(weights.min()) >= 0
+        assert float(weights.max()) > 0
+    if sign == "softmax":
+        torch.testing.assert_close(weights.flatten(1).sum(dim=1), torch.ones(len(weights)), rtol=0, atol=1e-5)
+    if sign == "none":
+        assert all(torch.equal(e.weights, made[5 * e.picture].weights) for e in made)
