@@ -16,8 +16,6 @@ UNCONVERTED = {
     "07_sa_cam",
     "08_union_cam",
     "09_faithfulness",
-    "10_localization",
-    "11_sanity",
     "12_robustness",
     "13_trained_networks",
     "14_cost",
