@@ -13,7 +13,6 @@ UNCONVERTED = {
     "03_pooling_cases",
     "05_gradient_methods",
     "06_score_cam",
-    "07_sa_cam",
     "08_union_cam",
     "09_faithfulness",
     "10_localization",
