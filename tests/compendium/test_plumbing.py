@@ -19,7 +19,6 @@ UNCONVERTED = {
     "12_robustness",
     "13_trained_networks",
     "14_cost",
-    "15_lfi_cam",
 }
 """Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
 COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
