@@ -176,7 +176,9 @@ def _explained(
         raise TypeError(
             f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
         )
-    chosen = [(method, {"common": method.checked_common(common), **given}) for method, given in chosen]
+    chosen = [(method, {"common": common, **given}) for method, given in chosen]
+    for method, given in chosen:
+        framework.checked_common(given["common"], method.name, method.makes)
     pairs = prepared(net, photos, normalized)
     wanted = targets_by_picture(targets, len(pairs))
     found: dict[tuple[int, int, int], Explanation] = {}
