@@ -148,8 +148,9 @@ class Scores:
         if len(several) > 1:
             raise self._too_many("Bars are colored by one of network, layer and metric")
         metric = self.rows["metric"].iloc[0]
-        if several != ["metric"] and metric != "grid-pointing-game":  # of which the chart says more by itself
-            options.setdefault("xlabel", f"mean {metric}, {100 * self.level:g} % interval")
+        said_by_the_chart = (metric, self.level) == ("grid-pointing-game", 0.95)
+        if several != ["metric"] and not said_by_the_chart:
+            options.setdefault("xlabel", f"{f'mean {metric}'.strip()}, {100 * self.level:g} % interval")
         return bars_with_intervals(self.means(), group=(several or ["network"])[0], chance=chance, **options)
 
     def _too_many(self, what: str) -> ValueError:

@@ -293,6 +293,8 @@ def test_bars_have_a_line_for_chance_and_one_color_for_each_layer():
     assert (ax.get_xlabel(), ax.get_title()) == ("mean energy-pointing-game, 95 % interval", "bars")
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {"x", "y", "chance (0.25)"}
     assert sorted(bar.get_width() for bar in ax.patches) == [1, 1, 1, 1]
+    ax = Scores(scores.rows.assign(metric="grid-pointing-game", method=[*"abcdefgh"]), level=0.5).plot().axes[0]
+    assert ax.get_xlabel() == "mean grid-pointing-game, 50 % interval"
     with pytest.raises(ValueError, match=r"differ in layer and metric; choose, e.g. scores.at\(layer='x'\)"):
         scores.plot()
 
