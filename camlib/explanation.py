@@ -177,7 +177,9 @@ def _explained(
         raise TypeError(
             f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
         )
-    chosen = [(method, {"common": method.checked_common(common), **given}) for method, given in chosen]
+    chosen = [(method, {"common": common, **given}) for method, given in chosen]
+    for method, given in chosen:
+        framework.checked_common(given["common"], method.name, method.makes)
     pairs = prepared(net, photos, normalized)
     wanted = targets_by_picture(targets, len(pairs))
     found: dict[tuple[int, int, int], Explanation] = {}
@@ -198,6 +200,8 @@ def _methods(
 ) -> list[tuple[Method, Mapping[str, Any]]]:
     given = [methods] if isinstance(methods, str) else list(methods)
     pairs = [each if isinstance(each, tuple | list) else (each, {}) for each in given]
+    if wrong := [pair for pair in pairs if len(pair) != 2 or not isinstance(pair[1], Mapping)]:
+        raise TypeError(f"A method is a name, or a pair of a name and its options; given {wrong[0]!r}.")
     if not pairs:
         raise ValueError("No method was named. Give at least one name of camlib.METHODS.")
     names = [name for name, _ in pairs]
@@ -218,19 +222,7 @@ def _explain_batch(
     images: list[Tensor],
 ) -> list[Explanation]:
     """One method and one target slot over a batch: weights -> H -> H − β ΣM -> ReLU -> upsample -> [0, 1]."""
-    own = {name: value for name, value in options.items() if name != "common"}
-    made, details = _with_details(method.function(trace, target, **own), len(indices))
-    made = _checked_result(method, trace, made)
-    weights = made if method.makes == "weights" else None
-    signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
-    if not bool(signed.isfinite().all()):
-        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
-    common, lost = options["common"], [False] * len(indices)
-    if common != "keep":
-        left = framework.without_common_map(signed, weights, trace.activations, trace.live, common)
-        details = [{**known, **_removed(common, left, b)} for b, known in enumerate(details)]
-        lost = (left.degenerate & signed.flatten(1).any(dim=1)).tolist()
-        signed, weights = left.maps, left.weights
+    signed, weights, details, lost = _signed_maps(trace, method, dict(options), target)
     raw = signed.relu() if (method.relu if relu is None else relu) else signed
     heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
     probabilities = trace.probabilities
@@ -253,6 +245,25 @@ def _explain_batch(
         )
         for b, index in enumerate(indices)
     ]
+
+
+def _signed_maps(
+    trace: Trace, method: Method, options: dict[str, Any], target: Tensor
+) -> tuple[Tensor, Tensor | None, Sequence[Mapping[str, Any]], list[bool]]:
+    """(maps before the ReLU, their weights, details, whether nothing but the common map was there) of a batch."""
+    common, lost = options.pop("common"), [False] * len(target)
+    made, details = _with_details(method.function(trace, target, **options), len(target))
+    made = _checked_result(method, trace, made)
+    weights = made if method.makes == "weights" else None
+    signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
+    if not bool(signed.isfinite().all()):
+        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
+    if common == "keep":
+        return signed, weights, details, lost
+    left = framework.without_common_map(signed, weights, trace.activations, trace.live, common)
+    details = [{**known, **_removed(common, left, b)} for b, known in enumerate(details)]
+    lost = (left.degenerate & signed.flatten(1).any(dim=1)).tolist()
+    return left.maps, left.weights, details, lost
 
 
 def _removed(common: str, left: framework.WithoutCommon, b: int) -> dict[str, Any]:

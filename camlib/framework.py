@@ -62,6 +62,28 @@ def class_activation_map(weights: Tensor, activations: Tensor) -> Tensor:
     raise ValueError(f"Weights {list(weights.shape)} do not fit feature maps; expected [{b},{k}] or [{b},{k},{h},{w}].")
 
 
+def checked_common(common: str, name: str, makes: str) -> str:
+    """``common`` as given, if the method ``name`` can have it.
+
+    Args:
+        common: one of :data:`COMMON`.
+        name, makes: of the method, see :class:`camlib.registry.Method`.
+
+    Raises:
+        ValueError: another ``common``; anything but "keep" for a saliency of pixels; "center" for a finished map.
+    """
+    if common not in COMMON:
+        raise ValueError(f"common={common!r}: expected one of {COMMON}.")
+    if common != "keep" and makes == "pixels":
+        raise ValueError(
+            f"{name} makes a saliency of pixels, which holds no sum of feature maps: common={common!r} does not apply. "
+            f"Leave common at 'keep', or take a class activation map such as 'grad-cam'."
+        )
+    if common == "center" and makes == "map":
+        raise ValueError(f"{name} makes a finished map without weights to center. Use common='project'.")
+    return common
+
+
 class WithoutCommon(NamedTuple):
     """What :func:`without_common_map` leaves.
 

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from camlib.framework import COMMON
-
 MAKES = ("weights", "map", "pixels")
 SIGNS = {
     "signed": "evidence for and against the class keep their signs",
@@ -61,23 +59,11 @@ class Method:
     sign: str
     options: Mapping[str, Any]
 
-    def checked_common(self, common: str) -> str:
-        """``common`` as given; raises ValueError for one that is unknown, or that this method's result cannot have."""
-        if common not in COMMON:
-            raise ValueError(f"common={common!r}: expected one of {COMMON}.")
-        if common != "keep" and self.makes == "pixels":
-            raise ValueError(
-                f"{self.name} makes a saliency of pixels, which holds no sum of feature maps: common={common!r} cannot "
-                f"be removed from it. Leave common at 'keep', or take a class activation map such as 'grad-cam'."
-            )
-        if common == "center" and self.makes == "map":
-            raise ValueError(f"{self.name} makes a finished map without weights to center. Use common='project'.")
-        return common
-
     def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` as given, the method's own and ``common``; raises ValueError for another name."""
-        if "common" in options:
-            self.checked_common(options["common"])
+        """``options`` as given; raises ValueError for a name that the method does not know.
+
+        ``common`` is an option of every method, see :func:`camlib.framework.checked_common`.
+        """
         refuse_unknown(self.name, {name: value for name, value in options.items() if name != "common"}, self.options)
         return dict(options)
 

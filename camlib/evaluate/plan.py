@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from camlib import framework
 from camlib.data.classes import imagenet_classes
 from camlib.evaluate.store import Setting
 from camlib.metrics import CONTROLS, METRICS, find_metric
@@ -107,7 +108,9 @@ class Plan:
         methods = _choices("method", self.methods)
         metrics = metric_choices(self.metrics)
         for choice in methods:
-            find_method(choice.name).checked_options(choice.options)
+            method = find_method(choice.name)
+            method.checked_options(choice.options)
+            framework.checked_common(choice.options.get("common", "keep"), method.name, method.makes)
         for choice in metrics:
             _refuse_what_no_data_set_has(METRICS[choice.name])
         if self.target not in TARGETS:

@@ -151,6 +151,14 @@ def test_options_of_a_method_go_before_the_call():
     assert torch.equal(made[0].raw, camlib.explain(net(), photo, "grad-cam", TARGET).raw)
 
 
+@pytest.mark.parametrize("wrong", [("grad-cam",), ("grad-cam", "project"), ("grad-cam", {}, {})])
+def test_a_method_is_a_name_or_a_name_with_options(wrong):
+    with pytest.raises(TypeError, match="a name, or a pair of a name and its options"):
+        camlib.compare(net(), helpers.picture(0), [wrong])
+    with pytest.raises(ValueError, match="grad-cam has no option 'theta'"):
+        camlib.compare(net(), helpers.picture(0), [("grad-cam", {"theta": 1})])
+
+
 def test_no_method_may_take_the_name_of_the_option(monkeypatch):
     monkeypatch.setattr(registry_module, "_methods", dict(registry_module._methods))
     with pytest.raises(TypeError, match="the option 'common' belongs to every method"):
