@@ -12,7 +12,6 @@ UNCONVERTED = {
     "03_pooling_cases",
     "05_gradient_methods",
     "06_score_cam",
-    "08_union_cam",
     "09_faithfulness",
     "12_robustness",
     "13_trained_networks",
