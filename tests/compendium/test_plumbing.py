@@ -9,7 +9,6 @@ from camlib import paths
 from camlib.compendium import report
 
 UNCONVERTED = {
-    "05_gradient_methods",
     "06_score_cam",
     "08_union_cam",
     "09_faithfulness",
