@@ -12,7 +12,6 @@ UNCONVERTED = {
     "01_feature_maps",
     "03_pooling_cases",
     "05_gradient_methods",
-    "06_score_cam",
     "07_sa_cam",
     "08_union_cam",
     "09_faithfulness",
