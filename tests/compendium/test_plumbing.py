@@ -17,7 +17,6 @@ UNCONVERTED = {
     "09_faithfulness",
     "10_localization",
     "11_sanity",
-    "12_robustness",
     "13_trained_networks",
     "14_cost",
 }
