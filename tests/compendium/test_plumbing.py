@@ -10,7 +10,6 @@ from camlib.compendium import report
 
 UNCONVERTED = {
     "08_union_cam",
-    "09_faithfulness",
     "14_cost",
 }
 """Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
