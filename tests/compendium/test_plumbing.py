@@ -9,17 +9,12 @@ from camlib import paths
 from camlib.compendium import report
 
 UNCONVERTED = {
-    "01_feature_maps",
     "03_pooling_cases",
     "05_gradient_methods",
     "06_score_cam",
-    "07_sa_cam",
     "08_union_cam",
     "09_faithfulness",
-    "10_localization",
-    "11_sanity",
     "12_robustness",
-    "13_trained_networks",
     "14_cost",
 }
 """Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
