@@ -47,7 +47,7 @@ HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(H
 BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536870912:glibc.malloc.trim_threshold=1073741824
 
 .DELETE_ON_ERROR:
-.PHONY: help figures notebooks test unit lint verify map bench train lab env clean paper paper-run $(NAMES)
+.PHONY: help figures notebooks test unit lint verify map errata bench train lab env clean paper paper-run $(NAMES)
 
 help:
 	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
@@ -58,6 +58,7 @@ help:
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
 	@echo "make map         the floors of the package, read from its imports; MAP=--renew writes them into the README"
+	@echo "make errata      measures what slips and open places of the sources change: data/errata.csv, figures/errata.md"
 	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
 	@echo "make paper IMAGENET=DIR VOC=DIR   the papers' own networks and data into figures-paper/; LIMIT=100: pictures a table"
 	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one; CIFAR10=DIR): data/trained/"
@@ -76,7 +77,7 @@ figures: $(STAMP)
 	@$(MAKE) --silent --no-print-directory $(RUNS)/.gallery
 	@echo "figures and tables: $(FIGURES)/README.md, notebooks as they ran: $(RUNS)/"
 
-$(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
+$(RUNS)/.gallery: $(DONE) $(SOURCES) $(wildcard data/errata.csv) $(STAMP)
 	@mkdir -p $(@D)
 	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.compendium.report gallery
 	@touch $@
@@ -119,6 +120,10 @@ verify: $(STAMP)
 
 map: $(STAMP)
 	@$(VENV) -m camlib.compendium.floors $(MAP)
+
+# About three minutes; the same seed and thread count give the same numbers on the same kind of machine.
+errata: $(STAMP)
+	$(HEADLESS) $(VENV) -m camlib.compendium.errata measure
 
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)

@@ -30,13 +30,16 @@ class Explanation:
         heatmap: float32 [H, W] in [0, 1] at the resolution of the network's input, CPU.
         raw: class activation map [h, w] before upsampling and scaling, after the ReLU where the method has one; for
             pixel methods the saliency [H, W].
-        weights: class activation weight, [K] or [K, h, w]; None for methods that make maps or pixels.
+        weights: class activation weight, [K] or [K, h, w], of which ``raw`` is the weighted sum (with ``common`` the
+            method's weight minus β); None for methods that make maps or pixels.
         target, target_name, probability: the explained class and its softmax probability.
         method, layer, network: names.
         picture: index of the picture in the call.
         image: float32 [3, H, W] in [0, 1], the picture as the network saw it.
         degenerate, reason: True and a sentence where the map is flat (the heatmap is then zeros).
-        details: what else the method found, by name; union-cam: which branch won, and the weights.
+        details: what else the method found, by name; union-cam: which branch won, and the weights. Where the common
+            map was removed: "common", "common_beta" (β, a number, or [h, w] for centered pixel weights) and
+            "common_share" (share of H's norm along ΣM, in [0, 1]).
     """
 
     heatmap: Tensor
@@ -71,6 +74,7 @@ def explain(
     layer: str | nn.Module | None = None,
     *,
     relu: bool | None = None,
+    common: str = "keep",
     normalized: bool | None = None,
     **options: Any,
 ) -> Explanation:
@@ -82,7 +86,11 @@ def explain(
         method: a name of :data:`camlib.METHODS`.
         target: class index, class name, or None for the most probable class.
         layer: name of the layer; None for the network's target layer.
-        relu: rectify the map or not; None does what the method's paper does.
+        relu: rectify the map or not; None does what ``camlib.METHODS[name].relu`` says: what the method's source
+            prints, and for gap-cam and sca-cam, whose authors print no ReLU, the ReLU of Grad-CAM (see their docs).
+        common: which multiple β of the common map ΣM leaves the class activation map before the ReLU: "keep" none, as
+            published; "center" the mean weight of the live channels; "project" the part of the map along ΣM. See
+            :func:`camlib.framework.without_common_map`.
         normalized: True says that a [3,H,W] tensor is ready network input, False that a [B,3,H,W] batch holds
             pictures in [0,1]. None: 3-D tensors are pictures, 4-D tensors are ready input.
         options: the method's own options, see ``camlib.METHODS[name].options``.
@@ -91,7 +99,8 @@ def explain(
         The :class:`Explanation`.
 
     Raises:
-        ValueError, TypeError: unknown method, option, class or layer; unusable picture; several pictures.
+        ValueError, TypeError: unknown method, option, class or layer; unusable picture; several pictures; ``common``
+            for a method that makes no class activation map.
 
     Warns:
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
@@ -102,7 +111,7 @@ def explain(
         raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
     name = find_method(method).name
     chosen = _methods([name], {name: options})
-    found = _explained(net, photo, chosen, [[target]], layer, relu, normalized, batch_size=1)
+    found = _explained(net, photo, chosen, [[target]], layer, relu, common, normalized, batch_size=1)
     _warn_about_flat(found)
     return found[0]
 
@@ -110,11 +119,12 @@ def explain(
 def compare(
     net: Network,
     photos: Sequence[Picture] | Picture,
-    methods: Sequence[str] = ("grad-cam",),
+    methods: Sequence[str | tuple[str, Mapping[str, Any]]] = ("grad-cam",),
     targets: Sequence[Target] | Sequence[Sequence[Target]] = (None,),
     layer: str | nn.Module | None = None,
     *,
     relu: bool | None = None,
+    common: str = "keep",
     normalized: bool | None = None,
     batch_size: int = 8,
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -126,15 +136,19 @@ def compare(
 
     Args:
         photos: pictures as in :func:`explain`, or one batch [B,3,H,W].
-        methods: names of :data:`camlib.METHODS`.
+        methods: names of :data:`camlib.METHODS`; or pairs of a name and options, by which one method can stand there
+            several times and its versions share their passes.
         targets: the classes to explain on every picture; or one sequence of classes for each picture.
-        options: method name -> options of that method.
-        net, layer, relu, normalized: as in :func:`explain`.
+        options: method name -> options of that method, for all places where it stands; ``common`` among options goes
+            before the call's.
+        net, layer, relu, common, normalized: as in :func:`explain`.
 
     Returns:
         Explanations picture by picture, method by method, target by target.
     """
-    found = _explained(net, photos, _methods(methods, options or {}), targets, layer, relu, normalized, batch_size)
+    found = _explained(
+        net, photos, _methods(methods, options or {}), targets, layer, relu, common, normalized, batch_size
+    )
     _warn_about_flat(found)
     return found
 
@@ -152,6 +166,7 @@ def _explained(
     targets: Any,
     layer: str | nn.Module | None,
     relu: bool | None,
+    common: str,
     normalized: bool | None,
     batch_size: int,
 ) -> list[Explanation]:
@@ -160,6 +175,9 @@ def _explained(
         raise TypeError(
             f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
         )
+    chosen = [(method, {"common": common, **given}) for method, given in chosen]
+    for method, given in chosen:
+        framework.checked_common(given["common"], method.name, method.makes)
     pairs = prepared(net, photos, normalized)
     wanted = targets_by_picture(targets, len(pairs))
     found: dict[tuple[int, int, int], Explanation] = {}
@@ -176,16 +194,20 @@ def _explained(
 
 
 def _methods(
-    methods: Sequence[str], options: Mapping[str, Mapping[str, Any]]
+    methods: Sequence[str | tuple[str, Mapping[str, Any]]], options: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[Method, Mapping[str, Any]]]:
-    names = [methods] if isinstance(methods, str) else list(methods)
-    if not names:
+    given = [methods] if isinstance(methods, str) else list(methods)
+    pairs = [each if isinstance(each, tuple | list) else (each, {}) for each in given]
+    if wrong := [pair for pair in pairs if len(pair) != 2 or not isinstance(pair[1], Mapping)]:
+        raise TypeError(f"A method is a name, or a pair of a name and its options; given {wrong[0]!r}.")
+    if not pairs:
         raise ValueError("No method was named. Give at least one name of camlib.METHODS.")
+    names = [name for name, _ in pairs]
     stray = sorted(set(options) - set(names))
     if stray:
         raise ValueError(f"Options for {stray}, which is not among the methods {names}.")
-    found = [find_method(name) for name in names]
-    return [(method, method.checked_options(options.get(method.name, {}))) for method in found]
+    found = [(find_method(name), {**options.get(name, {}), **own}) for name, own in pairs]
+    return [(method, method.checked_options(own)) for method, own in found]
 
 
 def _explain_batch(
@@ -197,13 +219,8 @@ def _explain_batch(
     indices: list[int],
     images: list[Tensor],
 ) -> list[Explanation]:
-    """One method and one target slot over a batch: weights -> H -> ReLU -> upsample -> [0, 1]."""
-    made, details = _with_details(method.function(trace, target, **options), len(indices))
-    made = _checked_result(method, trace, made)
-    weights = made if method.makes == "weights" else None
-    signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
-    if not bool(signed.isfinite().all()):
-        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer_name!r} of {trace.network.name}.")
+    """One method and one target slot over a batch: weights -> H -> H − β ΣM -> ReLU -> upsample -> [0, 1]."""
+    signed, weights, details, lost = _signed_maps(trace, method, dict(options), target)
     raw = signed.relu() if (method.relu if relu is None else relu) else signed
     raw = raw if method.makes == "pixels" else trace.unfolded(raw)
     heatmaps, flat = framework.normalize(framework.upsample(raw, trace.size))
@@ -222,7 +239,9 @@ def _explain_batch(
             picture=index,
             image=images[b],
             degenerate=bool(flat[b]),
-            reason=_why_flat(method, signed[b], weights[b] if weights is not None else None) if flat[b] else None,
+            reason=_why_flat(method, signed[b], weights[b] if weights is not None else None, lost[b])
+            if flat[b]
+            else None,
             details=dict(details[b]),
         )
         for b, index in enumerate(indices)
@@ -232,6 +251,35 @@ def _explain_batch(
 def _unfolded(trace: Trace, weights: Tensor) -> Tensor:
     """Pixel weights [K, h, w] in the layer's own axes of space; weights [K] as they are."""
     return weights if weights.dim() == 1 else trace.unfolded(weights)
+
+
+def _signed_maps(
+    trace: Trace, method: Method, options: dict[str, Any], target: Tensor
+) -> tuple[Tensor, Tensor | None, Sequence[Mapping[str, Any]], list[bool]]:
+    """(maps before the ReLU, their weights, details, whether nothing but the common map was there) of a batch."""
+    common, lost = options.pop("common"), [False] * len(target)
+    made, details = _with_details(method.function(trace, target, **options), len(target))
+    made = _checked_result(method, trace, made)
+    weights = made if method.makes == "weights" else None
+    signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
+    if not bool(signed.isfinite().all()):
+        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer_name!r} of {trace.network.name}.")
+    if common == "keep":
+        return signed, weights, details, lost
+    left = framework.without_common_map(signed, weights, trace.activations, trace.live, common)
+    details = [{**known, **_removed(common, left, b)} for b, known in enumerate(details)]
+    lost = (left.degenerate & signed.flatten(1).any(dim=1)).tolist()
+    return left.maps, left.weights, details, lost
+
+
+def _removed(common: str, left: framework.WithoutCommon, b: int) -> dict[str, Any]:
+    """What an explanation says of the common map that was removed from it."""
+    beta = left.beta[b]
+    return {
+        "common": common,
+        "common_beta": beta.float().cpu() if beta.dim() else float(beta),
+        "common_share": float(left.share[b]),
+    }
 
 
 def _with_details(made: Any, pictures: int) -> tuple[Any, Sequence[Mapping[str, Any]]]:
@@ -255,7 +303,9 @@ def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
     return made
 
 
-def _why_flat(method: Method, signed: Tensor, weights: Tensor | None) -> str:
+def _why_flat(method: Method, signed: Tensor, weights: Tensor | None, lost: bool) -> str:
+    if lost:
+        return "without the common map ΣM nothing is left: the map is a multiple of it and tells no class from another"
     if method.makes == "pixels" and not bool(signed.any()):
         return "nothing that was done to the picture changed the score of this class"
     if weights is not None and not bool(weights.any()):

@@ -48,7 +48,7 @@ class Preprocess:
         object.__setattr__(self, "size", _checked_size(self.size))
         mean, std = _numbers(self.mean), _numbers(self.std)
         if len(mean) != len(std) or not mean:
-            raise ValueError(f"mean {self.mean} and std {self.std}: expected as many values of the one as of the other.")
+            raise ValueError(f"mean {self.mean}, std {self.std}: expected as many values of the one as of the other.")
         if not all(np.isfinite((*mean, *std))) or min(std) <= 0:
             raise ValueError(f"mean {self.mean}, std {self.std}: expected finite numbers, and positive values for std.")
         if max(map(abs, (*mean, *std))) > 2:
@@ -231,7 +231,7 @@ def _full_scale(largest: float) -> float:
 
 
 def _scaled(image: Image.Image, twelve_bits: bool) -> Image.Image:
-    """Gray pictures of 12, 16 or 32 bits in 8 bits; of 32-bit ones the maximum tells whether 1, 255 or 65535 is white."""
+    """Gray pictures of 12, 16 or 32 bits in 8; of 32-bit ones the maximum tells whether 1, 255 or 65535 is white."""
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():
         raise _Refused("The picture holds NaN or Inf. Replace those pixels before explaining it.")

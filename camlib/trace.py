@@ -14,6 +14,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlib import framework
 from camlib.engine import recording
@@ -70,7 +71,7 @@ class Trace:
         else:
             self.layer = network.layer_of(layer, self.ready.survey)
             self._recording = recording.record(network, self.ready, self.layer, self.inputs)
-            self._logits = self._recording.logits
+            self._logits = self._recording.logits.detach()
         self.logits = widened(self._logits)
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
@@ -104,20 +105,20 @@ class Trace:
     @property
     def maps(self) -> Tensor:
         """The activations [B, K, h, w] in the network's own type: what the part behind the layer takes."""
-        return self._folded(self._recorded().maps)
+        return self.folded(self._recorded().maps)
 
     def _recorded(self) -> recording.Recording:
         if self._recording is None:
             self.network.layer_of(None, self.ready.survey)  # raises, and says why there is no layer
         return self._recording
 
-    def _folded(self, maps: Tensor) -> Tensor:
+    def folded(self, maps: Tensor) -> Tensor:
         """[..., K, *space] as [..., K, h, w]."""
         axes = len(self.layer.size)
         return maps if axes == 2 else maps.reshape(*maps.shape[:-axes], *self.layer.folded)
 
     def unfolded(self, values: Tensor) -> Tensor:
-        """Values [..., h, w], one a position of the maps, in the layer's own axes of space: [..., w], [..., d, h, w]."""
+        """Values [..., h, w], one a position of the maps, in the layer's own axes: [..., w], [..., d, h, w]."""
         return values if len(self.layer.size) == 2 else values.reshape(*values.shape[:-2], *self.layer.size)
 
     def enlarged(self, maps: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class Trace:
 
     @property
     def size(self) -> tuple[int, ...]:
-        """(H, W) of the input, to which maps are enlarged; (L,) or (D, H, W). The last axes, as many as the maps have."""
+        """(H, W) of the input, to which maps are enlarged: its last axes, as many as the maps have."""
         axes = len(self.layer.size) if self.layer is not None else self.inputs.dim() - 2
         return tuple(self.inputs.shape[-axes:])
 
@@ -152,8 +153,34 @@ class Trace:
         key = tuple(target.tolist())
         if key not in self._gradients:
             with self._saying_where():
-                self._gradients[key] = self._folded(self._recorded().gradient(target))
+                self._gradients[key] = self.folded(self._recorded().gradient(target))
         return self._gradients[key]
+
+    def score_gradients(self, score: recording.Score) -> Tensor:
+        """Pixel gradients of each picture's score, [B, K, h, w]; ``score`` maps logits [B, C] to [B]. Not kept."""
+        with self._saying_where():
+            return self.folded(self._recorded().score_gradient(score))
+
+    def hessian_product(self, score: recording.Score, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient g and Hessian-vector product Hv of each picture's score with respect to its feature maps.
+
+        Args:
+            score: logits [B, C] -> [B].
+            vector: v [B, K, h, w].
+
+        Returns:
+            (g, Hv), [B, K, h, w] each, two backward passes. Hv is 0 where the score is piecewise linear in the maps. A
+            fused attention cannot be differentiated twice: the pass is then recorded once more with its plain form.
+        """
+        vector = self.unfolded(vector)
+        with self._saying_where():
+            try:
+                found = self._recorded().hessian_product(score, vector)
+            except RuntimeError:
+                with sdpa_kernel(SDPBackend.MATH):
+                    again = recording.record(self.network, self.ready, self.layer, self.inputs)
+                    found = again.hessian_product(score, vector)
+        return self.folded(found[0]), self.folded(found[1])
 
     @contextmanager
     def _saying_where(self) -> Iterator[None]:
@@ -174,7 +201,8 @@ class Trace:
         other = self.ready.survey.default
         instead = f", for example {other.name!r}" if other is not None and other.name != name else ""
         return (
-            f"The logits of {network} do not depend on layer {name!r}. Choose a layer on the way to the logits{instead}."
+            f"The logits of {network} do not depend on layer {name!r}. Choose a layer on the way to the "
+            f"logits{instead}."
         )
 
     def noisy_moments(self, target: Tensor, samples: int, noise: float, seed: int) -> Tensor:
@@ -197,7 +225,7 @@ class Trace:
                 found = recording.noisy_moments(
                     self.network, self.ready, self.layer, self.inputs, wanted, samples, noise, seed
                 )
-                self._moments[key] = known = {asked: self._folded(moments) for asked, moments in found.items()}
+                self._moments[key] = known = {asked: self.folded(moments) for asked, moments in found.items()}
         return known[tuple(target.tolist())]
 
     # -- scores of changed pictures and of changed feature maps ----------------------------------------------------
@@ -261,6 +289,12 @@ class Trace:
             self._kept[key] = logits
         return logits
 
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` makes, made once and kept under ``key``: work that classes share."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
     def tail_logits(self, key: Hashable, count: int, write: Callable[[int], Writer], what: str) -> Tensor:
         """Logits behind the layer of ``count`` changed sets of each picture's feature maps, [B, count, C].
 
@@ -271,19 +305,14 @@ class Trace:
             made = []
             with progress(count * len(self.inputs), what) as advance:
                 for b in range(len(self.inputs)):
-                    made.append(self._tail(b).logits(count, self._folding(write(b)), advance))
+                    made.append(self.tail(b).logits(count, write(b), advance))
             self._kept[key] = torch.stack(made).to(self.logits)
         return self._kept[key]
 
-    def _tail(self, b: int) -> Tail:
+    def tail(self, b: int) -> Tail:
+        """The network behind the layer, ready to run on changed feature maps of picture b."""
         row = slice(b, b + 1)
         return Tail(self.ready, self.layer, self.inputs[row], self._recorded().maps[row], self._logits[row])
-
-    def _folding(self, write: Writer) -> Writer:
-        """A writer of [n, K, h, w] as one of the layer's own axes of space."""
-        if len(self.layer.size) == 2:
-            return write
-        return lambda buffer, start, stop: write(buffer.view(*buffer.shape[:2], *self.layer.folded), start, stop)
 
     def ablated_logits(self) -> Tensor:
         """Logits with one channel at a time set to 0 (Desai and Ramaswamy 2020), [B, K, C]; K tails, no bodies."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from math import sqrt
 from unittest.mock import patch
 
+import helpers
 import torch
+import torchvision
 from torch import Tensor, nn
 
 _DRAWS = ("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_")
@@ -34,6 +36,25 @@ def quick(build: Callable[[], nn.Module], size: int) -> nn.Module:
 def ready(count: int, size: int) -> Tensor:
     """Normalized noise pictures [count, 3, size, size]."""
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(count))
+
+
+@lru_cache(2)
+def known(name: str, size: int = 64) -> tuple[nn.Module, Tensor, Tensor]:
+    """(module, noise, its logits) of a torchvision classifier or of Lite0, for tests that leave the module as it is."""
+    if name == "efficientnet-lite0":
+        module, noise = helpers.lite0().module, ready(1, 224)
+    else:
+        module, noise = quick(lambda: _slim(torchvision.models.get_model(name, weights=None)), size), ready(1, size)
+    with torch.no_grad():
+        return module, noise, module(noise)
+
+
+def _slim(module: nn.Module) -> nn.Module:
+    """VGG with 64 neurons in its hidden linear layers instead of 4096, which are nine tenths of its time here."""
+    if isinstance(module, torchvision.models.VGG):
+        module.classifier[0], module.classifier[3] = nn.Linear(25088, 64), nn.Linear(64, 64)
+        module.classifier[6] = nn.Linear(64, 1000)
+    return module
 
 
 @contextmanager

@@ -17,6 +17,7 @@ CLASSES = ["golden retriever", "tabby cat", "tiger cat", "school bus", "daisy"]
 SIZE = 32
 POST_HOC = [name for name, method in METHODS.items() if not method.architecture]
 """Methods that work on any classifier; the others have their own tests (test_lfi.py)."""
+WEIGHTS = [name for name in POST_HOC if METHODS[name].makes == "weights"]
 
 
 def seeded(build: Callable[[], nn.Module], seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -36,6 +37,10 @@ def picture(seed: int = 0, height: int = SIZE, width: int = SIZE) -> Tensor:
 def batch(count: int = 2, dtype: torch.dtype = torch.float64) -> Tensor:
     """A ready (normalized) batch [count, 3, 32, 32]."""
     return torch.stack([picture(seed) for seed in range(count)]).to(dtype) * 4 - 2
+
+
+PICTURE = picture(0)
+READY = batch(1)
 
 
 def network(module: nn.Module, size: int | tuple[int, int] = SIZE, **settings: object) -> Network:
@@ -65,6 +70,11 @@ class Gap(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.features(x).mean(dim=(2, 3)))
+
+
+def gap(**settings: object) -> Network:
+    """Gap with random weights as a camlib network."""
+    return network(seeded(Gap), **settings)
 
 
 class Pooled(nn.Module):
@@ -148,6 +158,25 @@ class FailsLater(nn.Module):
         if self.at is not None and self.passes >= self.at:
             raise self.error("the head fails")
         return self.inner.fc(maps.mean(dim=(2, 3)))
+
+
+def corner(row: int, column: int) -> Tensor:
+    ready = torch.zeros(1, 3, 96, 160)
+    ready[..., row : row + 16, column : column + 16] = 1
+    return ready
+
+
+def brightness(gain: float = 1.0) -> Network:
+    """Mean brightness of 4x4 blocks, rectified, averaged: logit 0 is brightness times gain, logit 1 its negative."""
+    module = nn.Sequential(
+        nn.Conv2d(3, 1, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)
+    )
+    with torch.no_grad():
+        module[0].weight.fill_(1 / 48)
+        module[0].bias.zero_()
+        module[4].weight.copy_(torch.tensor([[gain], [-gain]]))
+        module[4].bias.zero_()
+    return Network(module.eval(), transform=Preprocess((96, 160), (0.0,) * 3, (1.0,) * 3))
 
 
 @cache

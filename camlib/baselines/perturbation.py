@@ -19,6 +19,8 @@ _MASK_SIGMA = 5.0
 
 @method(
     "rise",
+    title="RISE",
+    sign="positive by construction",
     family="perturbation",
     source="Petsiuk et al. 2018, eq. 6",
     passes="1 forward + N masked, N = 4000",
@@ -106,6 +108,8 @@ def _enlarging(cells: int, length: int) -> Tensor:
 
 @method(
     "mask",
+    title="Mask",
+    sign="positive by construction",
     family="perturbation",
     source="Fong and Vedaldi 2017, eq. 4-6",
     passes="1 forward + n (forward + backward), n = 300",

@@ -15,8 +15,9 @@ Target = int | str | None
 
 
 def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[Tensor, Tensor]]:
-    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture; [3, L], [3, D, H, W] where it has others."""
-    single = [one for photo in (photos if are_many(photos) else [photos]) for one in _taken_apart(net, photo, normalized)]
+    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture; [3, L], [3, D, H, W] otherwise."""
+    given = photos if are_many(photos) else [photos]
+    single = [one for photo in given for one in _taken_apart(net, photo, normalized)]
     if not single:
         raise ValueError("No picture was given. Give at least one.")
     found = []

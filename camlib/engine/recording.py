@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,98 +12,123 @@ from camlib.engine.behind import KeepingGraph, without_checkpoints
 from camlib.layers import Layer, replacing_output
 from camlib.networks import Network, Ready
 
+Score = Callable[[Tensor], Tensor]
+"""A score of each picture from its logits, [B, C] -> [B]."""
+Change = Callable[[Tensor], Tensor]
+"""What the part of the network behind the layer sees in place of its maps, [B, K, h, w] -> [B, K, h, w]."""
+
 
 class Unreached(ValueError):
     """No gradient of the logits leads to the layer."""
 
 
-@dataclass(eq=False)
 class Recording:
     """A pass over a batch; only the part of the network behind the layer has recorded a graph.
 
     Attributes:
-        maps: feature maps M [B, K, h, w] of the layer, in the network's own type.
-        logits: y [B, C].
+        maps: feature maps M [B, K, h, w] of the layer (as they were changed), detached, in the network's own type.
+        logits: y [B, C], with their graph.
     """
 
-    maps: Tensor = field(init=False)
-    logits: Tensor = field(init=False)
-    ready: Ready
-    layer: Layer
-    inputs: Tensor
-    _parts: list[tuple[Tensor, Tensor]]  # (leaf, logits) of every call of the network: one, or one a picture
-    _kept: bool = False
+    def __init__(self, network: Network, ready: Ready, layer: Layer, inputs: Tensor, change: Change) -> None:
+        self._network, self._ready, self._layer, self._inputs, self._change = network, ready, layer, inputs, change
+        self._keeping = ready.twin.notes.get(self._note, False)
+        self._record()
+        if not self._keeping and not self.logits.requires_grad:
+            self._try_keeping()
 
-    def __post_init__(self) -> None:
-        leaves, logits = zip(*((leaf.detach(), logits.detach()) for leaf, logits in self._parts), strict=True)
-        self.maps = leaves[0] if len(leaves) == 1 else torch.cat(leaves)
-        self.logits = logits[0] if len(logits) == 1 else torch.cat(logits)
+    @property
+    def _note(self) -> tuple[str, str]:
+        return "keeping the graph", self._layer.name
+
+    def _record(self) -> None:
+        """Run the network, once, or once a picture where it takes one at a time."""
+        self._leaves, found = [], []
+        for rows in self._ready.calls(self._inputs):
+            leaf, logits = _one_pass(self._ready, self._layer, rows, self._change, self._keeping)
+            self._leaves.append(leaf)
+            found.append(self._network.check_logits(logits, rows))
+        with self._ready.twin.lock, torch.inference_mode(False), torch.enable_grad():
+            self.logits = found[0] if len(found) == 1 else torch.cat(found)
+            leaves = [leaf.detach() for leaf in self._leaves]
+            self.maps = leaves[0] if len(leaves) == 1 else torch.cat(leaves)
+
+    def _try_keeping(self) -> None:
+        """The network's own code keeps the graph from reaching the layer: once more, and the graph is kept."""
+        without = self._leaves, self.logits, self.maps
+        self._keeping = True
+        self._record()
+        self._ready.twin.notes[self._note] = self._keeping = self.logits.requires_grad
+        if not self._keeping:
+            self._leaves, self.logits, self.maps = without
 
     def gradient(self, target: Tensor) -> Tensor:
         """Pixel gradients ∂y_c/∂M of each picture's target logit, [B, K, h, w].
 
         ``target``: class index of every picture, int64 [B]. Raises :class:`Unreached` where no graph leads to the maps.
         """
-        with torch.inference_mode(False):  # autograd cannot save an index made in inference mode
-            index = target.to(self.logits.device).clone()
-        return self.gradient_of(lambda logits, rows: logits.gather(1, index[rows, None])[:, 0])
+        return self.score_gradient(logit_of(target))
 
-    def gradient_of(self, score: Callable[[Tensor, slice], Tensor]) -> Tensor:
-        """Pixel gradients of any number a picture, [B, K, h, w].
-
-        ``score(logits, rows)`` makes of the logits of some pictures, rows ``rows`` of the batch, one number each.
-        Raises :class:`Unreached` as :meth:`gradient`.
-        """
+    def score_gradient(self, score: Score) -> Tensor:
+        """Pixel gradients of each picture's score, [B, K, h, w]. Raises :class:`Unreached` as :meth:`gradient` does."""
         try:
-            return self._gradient_of(score)
+            return widened(self._gradient(score))
         except RuntimeError:  # a reentrant checkpoint allows no gradient of a single tensor
-            if self._kept:
+            if self._keeping:
                 raise
-            self._kept = True
-            self._parts = _recorded(self.ready, self.layer, self.inputs, keeping=True)
-            return self._gradient_of(score)
+            self._try_keeping()
+            return widened(self._gradient(score))
 
-    def _gradient_of(self, score: Callable[[Tensor, slice], Tensor]) -> Tensor:
-        found, start = [], 0
-        with self.ready.twin.lock, torch.inference_mode(False), torch.enable_grad():
-            for leaf, logits in self._parts:
-                rows = slice(start, start + len(logits))
-                start = rows.stop
-                found.append(_one_gradient(score(logits, rows), leaf))
-        return widened(found[0] if len(found) == 1 else torch.cat(found))
+    def hessian_product(self, score: Score, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """(g, Hv): gradient of each picture's score, and its Hessian times ``vector``, both [B, K, h, w].
+
+        The gradient is differentiated again in the direction of the vector, so that no Hessian is ever formed: one more
+        backward pass. Zeros where the score is linear in the maps. Raises :class:`Unreached` as :meth:`gradient` does.
+        """
+        g = self._gradient(score, again=True)
+        product = torch.zeros_like(g.detach())
+        if g.requires_grad:
+            with self._ready.twin.lock, torch.inference_mode(False), torch.enable_grad():
+                along = (g * vector.detach().to(g).clone()).sum()
+                found = torch.autograd.grad(along, self._leaves, retain_graph=True, allow_unused=True)
+            parts = zip(found, self._leaves, strict=True)
+            product = torch.cat([torch.zeros_like(leaf) if part is None else part for part, leaf in parts])
+        return widened(g.detach()), widened(product)
+
+    def _gradient(self, score: Score, again: bool = False) -> Tensor:
+        if not self.logits.requires_grad:
+            raise Unreached
+        with self._ready.twin.lock, torch.inference_mode(False), torch.enable_grad():
+            total = score(self.logits).sum()
+            if not total.requires_grad:
+                raise Unreached
+            found = torch.autograd.grad(total, self._leaves, retain_graph=True, create_graph=again, allow_unused=True)
+            if any(part is None for part in found):
+                raise Unreached
+            return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _one_gradient(scores: Tensor, leaf: Tensor) -> Tensor:
-    if not scores.requires_grad:
-        raise Unreached
-    (gradient,) = torch.autograd.grad(scores.sum(), leaf, retain_graph=True, allow_unused=True)
-    if gradient is None:
-        raise Unreached
-    return gradient
+def logit_of(target: Tensor) -> Score:
+    """The score y_c: each picture's logit of its class, int64 [B]."""
+    return lambda logits: logits.gather(1, on(logits, target)[:, None])[:, 0]
 
 
-def record(network: Network, ready: Ready, layer: Layer, inputs: Tensor) -> Recording:
-    """One forward pass of a checked batch. Raises ValueError if the layer did not run or the logits are none.
+def on(logits: Tensor, target: Tensor) -> Tensor:
+    """A tensor where the logits are, which autograd can save (it cannot save one made in inference mode)."""
+    return target.to(logits.device).clone()
 
-    Where the network's own code keeps the graph from reaching the layer, the pass is made again and the graph kept.
+
+def record(
+    network: Network, ready: Ready, layer: Layer, inputs: Tensor, change: Change = lambda maps: maps
+) -> Recording:
+    """One forward pass of a checked batch; the part behind the layer sees ``change(maps)``.
+
+    Raises ValueError if the layer did not run, and what :meth:`camlib.Network.check_logits` raises.
     """
-    note = ("keeping the graph", layer.name)
-    keeping = ready.twin.notes.get(note, False)
-    parts = _recorded(ready, layer, inputs, keeping)
-    for (_, logits), rows in zip(parts, ready.calls(inputs), strict=True):
-        network.check_logits(logits, rows)
-    if not keeping and not any(logits.requires_grad for _, logits in parts):
-        kept = _recorded(ready, layer, inputs, keeping=True)
-        ready.twin.notes[note] = keeping = all(logits.requires_grad for _, logits in kept)
-        parts = kept if keeping else parts
-    return Recording(ready, layer, inputs, parts, keeping)
+    return Recording(network, ready, layer, inputs, change)
 
 
-def _recorded(ready: Ready, layer: Layer, inputs: Tensor, keeping: bool) -> list[tuple[Tensor, Tensor]]:
-    return [_one_pass(ready, layer, rows, keeping) for rows in ready.calls(inputs)]
-
-
-def _one_pass(ready: Ready, layer: Layer, inputs: Tensor, keeping: bool) -> tuple[Tensor, Tensor]:
+def _one_pass(ready: Ready, layer: Layer, inputs: Tensor, change: Change, keeping: bool) -> tuple[Tensor, Tensor]:
     """(feature maps as a leaf of the graph, logits of whatever type the module returns)."""
     leaves: list[Tensor] = []
     mode = KeepingGraph() if keeping else None
@@ -117,11 +141,11 @@ def _one_pass(ready: Ready, layer: Layer, inputs: Tensor, keeping: bool) -> tupl
         return leaf_of(output)
 
     def leaf_of(output: Tensor) -> Tensor:
-        leaf = layer.to_maps(output).detach().clone().requires_grad_(True)
+        leaf = change(layer.to_maps(output).detach()).clone().requires_grad_(True)
         leaves.append(leaf)
         if mode is not None:
             mode.start()
-        return layer.put(leaf, output)  # a clone: the next in-place ReLU must not touch M
+        return layer.put(leaf, output)  # a new tensor: the next in-place ReLU must not touch M
 
     with ready.held() as module, ExitStack() as stack:
         stack.enter_context(torch.set_grad_enabled(keeping))

@@ -169,7 +169,7 @@ class Tail:
         self.form, widest = self._settle()
         self.batch = batch_for(widest, inputs.device) if ready.run.together else 1
         with torch.inference_mode(False):
-            shape = (self.batch, *self._maps.shape[1:])
+            shape = (self.batch, self._maps.shape[1], *layer.folded)
             self._buffer = torch.empty(shape, dtype=inputs.dtype, device=inputs.device).contiguous(
                 memory_format=self._format
             )
@@ -180,10 +180,13 @@ class Tail:
         ``write(buffer, start, stop)`` fills the buffer [stop - start, K, h, w]; for a layer behind a ReLU it must
         not write negative values.
         """
-        return _stream(self._run, self._buffer, count, write, advance)
+        return _stream(self.run, self._buffer, count, write, advance)
 
-    def _run(self, maps: Tensor) -> Tensor:
+    def run(self, maps: Tensor) -> Tensor:
+        """Logits [n, classes] of ready feature maps [n, K, h, w]; gradients flow if they are switched on."""
         self.rows += len(maps)
+        if len(self.layer.size) != 2:  # seen as rows of a sound, or slices of a volume below each other
+            maps = maps.reshape(*maps.shape[:2], *self.layer.size)
         return self._whole(maps) if self.form == "whole network" else self._behind(maps)
 
     def _settle(self) -> tuple[str, int]:
@@ -248,8 +251,15 @@ class Tail:
         if self._own is not None:
             yield self._own
         else:
-            with self._ready.held() as module, torch.no_grad():
+            with self._twin() as module:
                 yield module
+
+    @contextmanager
+    def _twin(self) -> Iterator[nn.Module]:
+        """The network's twin for this thread alone, out of inference mode; gradients stay on or off."""
+        gradients = torch.is_grad_enabled()
+        with self._ready.held() as module, torch.set_grad_enabled(gradients):
+            yield module
 
     def _whole(self, maps: Tensor) -> Tensor:
         """Logits of the whole network on copies of the picture, whose maps are replaced at the layer."""
@@ -258,7 +268,7 @@ class Tail:
             return self.layer.put(maps, output)
 
         pictures = self._inputs.expand(len(maps), *self._inputs.shape[1:]).contiguous()
-        with self._ready.held() as module, torch.no_grad(), replacing_output(module, self.layer, replace):
+        with self._twin() as module, replacing_output(module, self.layer, replace):
             return self._ready.run(module, pictures)
 
 

@@ -111,7 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--input-size", type=int, metavar="PIXELS", help="side of the input; the network's own")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--layer", nargs="+", default=[None], help="one or several; the network's target layer")
-    parser.add_argument("--methods", nargs="+", default=METHODS_BY_DEFAULT, help="name or name:option=value,...")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=METHODS_BY_DEFAULT,
+        help="name or name:option=value,...; common=center or project removes the common map",
+    )
     parser.add_argument("--metrics", nargs="+", default=METRICS_BY_DEFAULT, help="name or name:option=value,...")
     parser.add_argument("--target", choices=list(TARGETS), default="top1", help="which classes are explained")
     parser.add_argument("--limit", type=int, metavar="N", help="N pictures, drawn by --seed")

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from camlib.evaluate.table import COUNTED, differences, means
+from camlib.evaluate.table import COUNTED, PARTS, differences, means
 from camlib.metrics import Interval
+from camlib.plots import bars_with_intervals
 
 PLACE = ("network", "layer", "metric")
 """What is never averaged over: a method has one mean for each of these."""
@@ -44,7 +45,7 @@ class Scores:
             raise ValueError("There is no row; score at least one explanation.")
         if self.unit is not None and self.rows[self.unit].isna().any():
             raise ValueError(f"{self.rows[self.unit].isna().sum()} rows have no {self.unit!r}; choose another unit.")
-        key = [name for name in (*PLACE, "method", "picture", "class", "cell") if name in self.rows]
+        key = [name for name in (*PLACE, "method", "picture", *PARTS) if name in self.rows]
         if (twice := self.rows.duplicated(key)).any():
             first = self.rows.loc[twice, key].iloc[0].to_dict()
             raise ValueError(f"Two rows stand for one number: {first}. Tell them apart, e.g. by another method name.")
@@ -56,6 +57,10 @@ class Scores:
     def __add__(self, other: Scores) -> Scores:
         """The rows of both: another network, layer or metric; unit, seed and level are those of the first."""
         return replace(self, rows=pd.concat([self.rows, other.rows], ignore_index=True))
+
+    def __radd__(self, other: object) -> Scores:
+        """So that ``sum`` of several scores works, which begins with 0."""
+        return self if other == 0 else NotImplemented
 
     def at(self, **chosen: Any) -> Scores:
         """The rows with these values, each one value or a list: ``scores.at(layer="last", method=["a", "b"])``."""
@@ -116,10 +121,11 @@ class Scores:
                 that both have.
         """
         known = list(self.rows["method"].unique())
-        names = [rivals] if isinstance(rivals, str) else [name for name in rivals or known if name != method]
+        asked = known if rivals is None else [rivals] if isinstance(rivals, str) else list(rivals)
+        names = [name for name in asked if name != method]
         if unknown := [name for name in (method, *names) if name not in known]:
             raise ValueError(f"No method {', '.join(map(repr, unknown))} among the rows; they have {known}.")
-        if not names or method in names:
+        if not names:
             raise ValueError(f"{method!r} has no rival but itself; the rows have {known}.")
         if isinstance(rivals, str) and _several(self.rows):
             raise self._too_many("The difference of two methods is one interval")
@@ -138,15 +144,14 @@ class Scores:
         ``chance`` draws a line; ``options`` go to :func:`camlib.plots.bars_with_intervals` (title, xlabel, ax). Raises
         ValueError where more than one of network, layer and metric varies.
         """
-        from camlib import plots  # drawing stands above evaluation
-
         several = _several(self.rows)
         if len(several) > 1:
             raise self._too_many("Bars are colored by one of network, layer and metric")
         metric = self.rows["metric"].iloc[0]
-        if several != ["metric"] and metric != "grid-pointing-game":  # of which the chart says more by itself
-            options.setdefault("xlabel", f"mean {metric}, {100 * self.level:g} % interval")
-        return plots.bars_with_intervals(self.means(), group=(several or ["network"])[0], chance=chance, **options)
+        said_by_the_chart = (metric, self.level) == ("grid-pointing-game", 0.95)
+        if several != ["metric"] and not said_by_the_chart:
+            options.setdefault("xlabel", f"{f'mean {metric}'.strip()}, {100 * self.level:g} % interval")
+        return bars_with_intervals(self.means(), group=(several or ["network"])[0], chance=chance, **options)
 
     def _too_many(self, what: str) -> ValueError:
         several = _several(self.rows)

@@ -26,6 +26,8 @@ COUNTED = tuple(status for status in store.STATUSES if status != store.OK)
 
 WHERE = ("layer", "metric")
 """What the rows of one run are never averaged over."""
+PARTS = ("class", "cell", "photo")
+"""What tells the rows of one picture apart: the first of these that the rows have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +170,8 @@ def differences(
 
 
 def side_by_side(rows: pd.DataFrame, unit: str | None = "picture") -> pd.DataFrame:
-    """Values with a column for each method, and a row for each class (or cell) of each picture; the unit is a level."""
-    part = next((name for name in ("class", "cell") if name in rows and rows[name].notna().any()), None)
+    """Values with a column for each method, and a row for each part of each picture; the unit is a level, too."""
+    part = next((name for name in PARTS if name in rows and rows[name].notna().any()), None)
     index = list(dict.fromkeys(name for name in ("picture", part, unit) if name is not None))
     return rows.pivot_table(index=index, columns="method", values="value", sort=False)
 

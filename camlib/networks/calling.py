@@ -35,10 +35,7 @@ class Call:
     read: Callable[[Any], Tensor] | None = None
 
     def __call__(self, module: nn.Module, pictures: Tensor) -> Any:
-        if self.extra is None:
-            output = module(pictures)
-        else:
-            output = self._with_extra(module, pictures)
+        output = module(pictures) if self.extra is None else self._with_extra(module, pictures)
         return logits_of(output if self.read is None else self.read(output), pictures)
 
     def _with_extra(self, module: nn.Module, pictures: Tensor) -> Any:

@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from camlib.layers import Layer, Survey, Twin, WritesToMemory, plain_name
+from camlib.layers import Layer, Survey, plain_name
 from camlib.networks import checks
-from camlib.networks.calling import Extra, Runner, call_with
+from camlib.networks.calling import Extra, call_with
 from camlib.networks.classes import checked_names, class_index
+from camlib.networks.first_passes import FirstPasses
 from camlib.networks.ready import Ready, Stand
-from camlib.networks.shapes import likely_shapes
 from camlib.networks.transforms import Reading, read_transform
-from camlib.networks.warning import warn_about
 from camlib.pictures import Picture, Preprocess, checked_tensor, to_pil
 
 
@@ -219,12 +218,10 @@ class Network:
         ``inputs`` is a batch [B, C, *space] as :meth:`check_batch` returns it; None stands for the size that the
         transform makes.
         """
-        twin = self._stand.twin()
-        shape = self._usual_shape(twin) if inputs is None else tuple(inputs.shape[1:])
-        known = twin.surveys.get((shape, self._call.key))
-        if known is None:
-            twin, known = self._surveyed(shape)
-        return Ready(twin, Runner(self._call, known.together, known.draws), known)
+        first = FirstPasses(self._stand, self._call, self.name, self.class_names)
+        shape = first.usual_shape(self.reading.preprocess) if inputs is None else tuple(inputs.shape[1:])
+        like = torch.empty(0, device=self.device, dtype=self.dtype) if inputs is None else inputs
+        return first.ready(shape, like)
 
     @contextmanager
     def held(self) -> Iterator[nn.Module]:
@@ -241,53 +238,6 @@ class Network:
             RandomNetworkWarning, BatchDependentWarning: a picture's logits depend on more than the picture.
         """
         return self.ready(inputs).survey
-
-    def _surveyed(self, shape: tuple[int, ...]) -> tuple[Twin, Survey]:
-        twin, key = self._stand.twin(), (shape, self._call.key)
-        noise = self.check_batch(checks.noise(shape))
-        while True:
-            try:
-                with twin.lock, torch.inference_mode(False):
-                    if key not in twin.surveys:  # another thread may have been faster
-                        found = Survey.of(self._first_run, twin.module, noise, twin.shared_memory())
-                        twin.surveys[key] = found
-                        warn_about(found, self.name)
-                    return twin, twin.surveys[key]
-            except WritesToMemory as error:
-                twin = self._stand.twin_with_private(error.tensors)
-
-    def _first_run(self, module: nn.Module, pictures: Tensor) -> Tensor:
-        """A first pass: whatever the module raises or returns for one picture is said in one sentence."""
-        if len(pictures) > 1:
-            return self._call(module, pictures)
-        try:
-            logits = self._call(module, pictures)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            raise checks.failed(error, self.module, pictures, self.name, self._runs_on) from error
-        return self.check_logits(logits, pictures)
-
-    def _runs_on(self, noise: Tensor) -> bool:
-        twin = self._stand.twin()
-        try:
-            with twin.lock, torch.inference_mode(False), torch.no_grad():
-                self._call(twin.module, noise)
-        except Exception:
-            return False
-        return True
-
-    def _usual_shape(self, twin: Twin) -> tuple[int, ...]:
-        """[C, *space] of the pictures of this network where nobody has given one."""
-        usual = (self.preprocess.channels, *self.input_size)
-        seen = [shape for shape, key in twin.surveys if key == self._call.key]
-        if usual in seen:
-            return usual
-        likely = [usual, *reversed(seen), *likely_shapes(self.module, self.input_size)]
-        for shape in dict.fromkeys(likely):
-            if self._runs_on(checks.noise(shape).to(self.device, self.dtype)):
-                return shape
-        return usual
 
     def check_logits(self, logits: object, inputs: Tensor) -> Tensor:
         """Logits [B, classes] that are finite; anything else raises and says what came instead."""

@@ -118,9 +118,7 @@ def refuse_offline(checkpoint: Checkpoint) -> None:
     """Raises WeightsUnavailable for a file that is not here where downloads are switched off."""
     offline = os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE") or os.environ.get("CAMLIB_OFFLINE")
     if offline and not checkpoint.found:
-        raise WeightsUnavailable(
-            _missing(checkpoint, "is switched off (CAMLIB_OFFLINE or HF_HUB_OFFLINE is set)")
-        )
+        raise WeightsUnavailable(_missing(checkpoint, "is switched off (CAMLIB_OFFLINE or HF_HUB_OFFLINE is set)"))
 
 
 def _what(error: Exception) -> str:

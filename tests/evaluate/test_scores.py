@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 import torch
 from helpers import Gap, network, seeded
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 from torchvision import transforms
 
 import camlib
-from camlib import Explanation, Network, evaluate, metrics
+from camlib import Explanation, Network, evaluate, metrics, paths
 from camlib.data.datasets import Dataset, Example, LabeledBox
 from camlib.evaluate import Choice, Scores, judge
 from camlib.metrics import CONTROLS, METRICS, Interval, Sample
@@ -232,6 +232,7 @@ def test_several_rivals_give_a_table_with_a_row_for_each_and_each_place():
     assert Scores(drops).difference("a")["better"].tolist() == ["b", "c", ""]
 
 
+@settings(max_examples=15)
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=6), st.integers(0, 5))
 def test_a_difference_turned_round_is_its_negative(values, seed):
     rows = [
@@ -240,7 +241,8 @@ def test_a_difference_turned_round_is_its_negative(values, seed):
     scores = camlib.score(pd.DataFrame(rows, columns=["method", "picture", "value"]), seed=seed)
     there, back = scores.difference("a", "b"), scores.difference("b", "a")
     assert there == pytest.approx((-back.value, -back.high, -back.low), abs=1e-12)
-    assert there.value == pytest.approx(scores.table()["mean"]["a"] - scores.table()["mean"]["b"], abs=1e-12)
+    mean_of_a, mean_of_b = (np.mean([two[which] for two in values]) for which in (0, 1))
+    assert there.value == pytest.approx(mean_of_a - mean_of_b, abs=1e-12)
 
 
 def test_the_table_has_layers_and_networks_side_by_side_in_the_order_of_the_rows():
@@ -275,6 +277,9 @@ def test_scores_of_two_networks_are_added():
     one, two = (camlib.score([made(0.5, network=n)], GAME, [LEFT], unit="picture", seed=2) for n in ("n1", "n2"))
     both = one + two
     assert (both.rows["network"].tolist(), both.seed, len(one.rows)) == (["n1", "n2"], 2, 1)
+    pd.testing.assert_frame_equal(sum([one, two]).rows, both.rows)
+    with pytest.raises(TypeError):
+        1 + one
     with pytest.raises(ValueError, match=r"Two rows stand for one number: .*'network': 'n1'"):
         one + one
 
@@ -288,6 +293,8 @@ def test_bars_have_a_line_for_chance_and_one_color_for_each_layer():
     assert (ax.get_xlabel(), ax.get_title()) == ("mean energy-pointing-game, 95 % interval", "bars")
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {"x", "y", "chance (0.25)"}
     assert sorted(bar.get_width() for bar in ax.patches) == [1, 1, 1, 1]
+    ax = Scores(scores.rows.assign(metric="grid-pointing-game", method=[*"abcdefgh"]), level=0.5).plot().axes[0]
+    assert ax.get_xlabel() == "mean grid-pointing-game, 50 % interval"
     with pytest.raises(ValueError, match=r"differ in layer and metric; choose, e.g. scores.at\(layer='x'\)"):
         scores.plot()
 
@@ -313,6 +320,22 @@ def test_rows_of_a_run_give_the_tables_of_the_run(net, tmp_path):
     only = camlib.score(results, GAME, columns={"layer": results.rows["layer"].str.upper()})
     assert set(only.rows["metric"]) == {GAME}
     assert set(only.rows["layer"]) == {"FEATURES", "FEATURES.1"}
+
+
+def test_the_committed_tables_of_notebook_04_follow_from_its_committed_rows():
+    """To the last printed digit, over all networks, layers and methods; both intervals, and every difference."""
+    folder = paths.ROOT / "figures" / "own"
+    rows = pd.read_csv(folder / "own-table-1-rows.csv").rename(columns={"mosaic": "picture", "share": "value"})
+    scores = camlib.score(rows)
+    by_photo = scores.with_unit("photo")
+    means = scores.means().rename(columns={"values": "cells"})
+    means[["low (photographs)", "high (photographs)"]] = by_photo.means()[["low", "high"]]
+    rivals = sorted({*rows["method"]} - {"sca-cam"})
+    differences = by_photo.difference("sca-cam", rivals).rename(columns={"rival": "SCA-CAM minus"})
+    for name, found in (("own-table-1", means), ("own-table-1-differences", differences)):
+        printed = pd.read_csv(folder / f"{name}.csv")
+        columns = [column for column in printed if column != "degenerate"]
+        pd.testing.assert_frame_equal(found[columns], printed[columns], rtol=1e-7)
 
 
 def test_rows_of_ones_own_need_three_columns():

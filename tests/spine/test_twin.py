@@ -401,7 +401,8 @@ def test_compiled_and_parallel_wrappers_are_taken_off():
     inner.features[0] = torch.compile(inner.features[0])
     compiled_call = copy.deepcopy(module)
     compiled_call.features.compile()
-    for given in (torch.compile(module), nn.DataParallel(module), torch.compile(nn.DataParallel(module)), inner, compiled_call):
+    wrapped = torch.compile(module), nn.DataParallel(module), torch.compile(nn.DataParallel(module))
+    for given in (*wrapped, inner, compiled_call):
         twin = Twin(given)
         assert twin.is_current()
         assert [name for name, _ in twin.module.named_modules()] == [name for name, _ in module.named_modules()]
