@@ -201,8 +201,8 @@ def _explain_batch(
             image=pictures[b].image.clone(),
             degenerate=bool(flat[b]),
             reason=_why_flat(signed[b], weights[b] if weights is not None else None, lost[b]) if flat[b] else None,
-            details=dict(details[b]),
-            options={**options, "relu": relu},
+            details=_kept(details[b]),
+            options=_kept({**options, "relu": relu}),
             probabilities=probabilities[b].clone(),
             names=trace.network.class_names,
             origin=pictures[b].origin,
@@ -214,6 +214,14 @@ def _explain_batch(
 def _own(tensor: Tensor) -> Tensor:
     """float32 on the CPU with memory of its own: an explanation that is kept does not keep its whole batch."""
     return tensor.detach().to("cpu", torch.float32, copy=True)
+
+
+def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Details or options with tensors on the CPU that have memory of their own."""
+    return {
+        name: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+        for name, value in values.items()
+    }
 
 
 def _signed_maps(

@@ -40,7 +40,7 @@ class Explanation:
             map was removed: "common", "common_beta" (β, a number, or [h, w] for centered pixel weights) and
             "common_share" (share of H's norm along ΣM, in [0, 1]).
         options: the method's options as given, and ``relu`` and ``common``.
-        probabilities: softmax probabilities of all classes, float32 [C]; one tensor for all explanations of a picture.
+        probabilities: softmax probabilities of all classes, float32 [C]; None for an explanation made by hand.
         names: the network's class names, or None.
         origin: size and path of the picture as it was given; None for a ready batch.
     """
@@ -73,7 +73,12 @@ class Explanation:
         )
 
     def top(self, count: int = 5) -> list[tuple[int, str, float]]:
-        """The most probable classes of the picture as (index, name, probability)."""
+        """The most probable classes of the picture as (index, name, probability).
+
+        Raises ValueError for an explanation that was made without ``probabilities``.
+        """
+        if self.probabilities is None:
+            raise ValueError("This explanation holds no probabilities. Make it by camlib.explain or camlib.compare.")
         best = self.probabilities.topk(min(count, len(self.probabilities)))
         names = self.names or [f"class {index}" for index in range(len(self.probabilities))]
         return [(i, names[i], p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
@@ -104,6 +109,8 @@ class Explanation:
                 )
             original = self.origin.source
         picture = original if isinstance(original, Tensor) else to_pil(original)
+        if isinstance(picture, Tensor) and picture.dim() == 3 and picture.shape[0] == 1:
+            picture = picture.expand(3, -1, -1)
         return overlays.overlay_picture(picture, self.on_original(), opacity, threshold)
 
     def boxes(self, threshold: float = 0.5, original: bool = False) -> list[tuple[int, int, int, int]]:
@@ -134,14 +141,15 @@ class Explanation:
         """Everything needed to make the map again, and what came out, as JSON can hold it."""
         source = None if self.origin is None else self.origin.source
         facts = {name: getattr(self, name) for name in ("network", "method", "layer", "target", "target_name")}
-        facts |= {"options": dict(self.options), "picture": source if source is not None else self.picture}
+        facts |= {"options": self.options, "picture": source if source is not None else self.picture}
         facts |= {"original size": None if self.origin is None else self.origin.size, "input size": self.heatmap.shape}
         facts |= {
             "probability": self.probability,
-            "top": self.top(),
+            "top": None if self.probabilities is None else self.top(),
             "boxes": self.boxes() if self.heatmap.dim() == 2 else None,
         }
-        return facts | {"degenerate": self.degenerate, "reason": self.reason, "details": dict(self.details)}
+        facts |= {"degenerate": self.degenerate, "reason": self.reason, "details": self.details}
+        return keeping.plain(facts)
 
     def _repr_png_(self) -> bytes:
         buffer = BytesIO()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+import threading
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +37,39 @@ def write_map(path: Path, raw: Any) -> None:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON, with the versions that made it."""
-    made_with = {name: version(name) for name in ("camlib", "torch", "torchvision")}
-    text = json.dumps({**record, "made with": made_with}, indent=1, ensure_ascii=False, default=plain)
+    made_with = {name: _version(name) for name in ("camlib", "torch", "torchvision")}
+    text = json.dumps(plain({**record, "made with": made_with}), indent=1, ensure_ascii=False, allow_nan=False)
     write(path, (text + "\n").encode())
 
 
+def _version(name: str) -> str | None:
+    """The version of a package; None for one that runs from its sources."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
 def plain(value: Any) -> Any:
-    """A tensor, array or number of another library as JSON can hold it; anything else as its text."""
+    """What JSON can hold: tensors and arrays as lists, NaN and infinities as None, what it has no kind for as text."""
     if hasattr(value, "tolist"):
-        return value.tolist()
-    return dict(value) if isinstance(value, Mapping) else str(value)
+        value = value.tolist()
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {str(key): plain(own) for key, own in value.items()}
+        case list() | tuple():
+            return [plain(own) for own in value]
+    return getattr(value, "__qualname__", str(value))
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write under another name of this process, then rename: a file is whole or not there."""
+    """Write under another name of this process and thread, then rename: a file is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

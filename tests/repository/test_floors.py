@@ -27,6 +27,8 @@ ORDER = [
     {"metrics/"},
     {"studies/", "training/", "evaluate/"},
     {"compendium/"},
+    {"cli.py"},
+    {"__main__.py"},
 ]
 """Rooms from the ground up: a file imports from rooms of earlier lines, and from its own room."""
 GROUND = ORDER[0]
