@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from os import PathLike
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from camlib.engine.placing import Origin
 from camlib.networks import Network
+from camlib.pictures import to_pil
 
 Target = int | str | None
 """A class by index or name; None for the most probable one."""
 
 
-def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[Tensor, Tensor]]:
-    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture."""
+class Prepared(NamedTuple):
+    """A picture on its way: as the network sees it, [3, H, W] in [0, 1]; as it takes it, [C, H, W]; its origin."""
+
+    image: Tensor
+    inputs: Tensor
+    origin: Origin | None
+
+
+def prepared(net: Network, photos: Any, normalized: bool | None) -> list[Prepared]:
+    """Every picture, opened, checked and made ready for the network."""
     if isinstance(photos, Tensor) and photos.dim() not in (3, 4):
         raise ValueError(
             f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
@@ -47,22 +58,26 @@ def are_many(photos: Any) -> bool:
     return isinstance(photos, Sequence) and not isinstance(photos, str)
 
 
-def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]:
+def _prepare_one(net: Network, photo: Any, ready: bool) -> Prepared:
     if ready:
         net.refuse_unready(photo[None])
-        picture, inputs = net.show(photo), photo
-    else:
-        picture, inputs = net.prepare(photo)
-    return picture.expand(3, -1, -1), inputs
+        return Prepared(net.show(photo).expand(3, -1, -1), photo, None)
+    source = str(photo) if isinstance(photo, str | PathLike) else None
+    if not isinstance(photo, Tensor):
+        photo = to_pil(photo)
+    size = tuple(photo.shape[:-3:-1]) if isinstance(photo, Tensor) else photo.size
+    picture, inputs = net.prepare(photo)
+    transform = None if net.transform is net.preprocess else net.transform
+    return Prepared(picture.expand(3, -1, -1), inputs, Origin(size, source, transform))
 
 
-def batches(pairs: list[tuple[Tensor, Tensor]], batch_size: int) -> Iterable[list[int]]:
+def batches(pairs: list[Prepared], batch_size: int) -> Iterable[list[int]]:
     """Indices of pictures that run together: one input shape, at most ``batch_size``."""
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size}: expected at least 1.")
     by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, (_, inputs) in enumerate(pairs):
-        by_shape.setdefault(tuple(inputs.shape), []).append(index)
+    for index, one in enumerate(pairs):
+        by_shape.setdefault(tuple(one.inputs.shape), []).append(index)
     for indices in by_shape.values():
         for start in range(0, len(indices), batch_size):
             yield indices[start : start + batch_size]

@@ -4,67 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.engine.batches import Target, are_many, batches, prepared, target_columns, targets_by_picture
+from camlib.engine.batches import (
+    Prepared,
+    Target,
+    are_many,
+    batches,
+    prepared,
+    target_columns,
+    targets_by_picture,
+)
 from camlib.engine.runtime import outside_stacklevel
+from camlib.explanation.result import DegenerateMapWarning, Explanation
 from camlib.networks import Network
 from camlib.pictures import Picture
 from camlib.registry import Detailed, Method, find_method
 from camlib.trace import Trace
-
-
-class DegenerateMapWarning(UserWarning):
-    """A class activation map is flat and was returned as zeros; the message says why."""
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """One heatmap with everything needed to read, draw and check it.
-
-    Attributes:
-        heatmap: float32 [H, W] in [0, 1] at the resolution of the network's input, CPU.
-        raw: class activation map [h, w] before upsampling and scaling, after the ReLU where the method has one; for
-            pixel methods the saliency [H, W].
-        weights: class activation weight, [K] or [K, h, w], of which ``raw`` is the weighted sum (with ``common`` the
-            method's weight minus β); None for methods that make maps or pixels.
-        target, target_name, probability: the explained class and its softmax probability.
-        method, layer, network: names.
-        picture: index of the picture in the call.
-        image: float32 [3, H, W] in [0, 1], the picture as the network saw it.
-        degenerate, reason: True and a sentence where the map is flat (the heatmap is then zeros).
-        details: what else the method found, by name; union-cam: which branch won, and the weights. Where the common
-            map was removed: "common", "common_beta" (β, a number, or [h, w] for centered pixel weights) and
-            "common_share" (share of H's norm along ΣM, in [0, 1]).
-    """
-
-    heatmap: Tensor
-    raw: Tensor
-    weights: Tensor | None
-    target: int
-    target_name: str
-    probability: float
-    method: str
-    layer: str
-    network: str
-    picture: int
-    image: Tensor
-    degenerate: bool = False
-    reason: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        size = "x".join(map(str, self.raw.shape))
-        flat = ", degenerate" if self.degenerate else ""
-        return (
-            f"Explanation({self.method} of {self.target_name!r} at {self.probability:.3f}, picture {self.picture}, "
-            f"layer {self.layer!r} of {self.network}, map {size}{flat})"
-        )
 
 
 def explain(
@@ -184,13 +144,13 @@ def _explained(
     wanted = targets_by_picture(targets, len(pairs))
     found: dict[tuple[int, int, int], Explanation] = {}
     for indices in batches(pairs, batch_size):
-        trace = Trace(net, torch.stack([pairs[i][1] for i in indices]), layer)
+        trace = Trace(net, torch.stack([pairs[i].inputs for i in indices]), layer)
         columns = target_columns(net, trace.logits, [wanted[i] for i in indices])
         trace.targets = columns
-        images = [pairs[i][0] for i in indices]
+        pictures = [pairs[i] for i in indices]
         for m, (method, given) in enumerate(chosen):
             for t, target in enumerate(columns):
-                made = _explain_batch(trace, method, given, target, relu, indices, images)
+                made = _explain_batch(trace, method, given, target, relu, indices, pictures)
                 found |= {(e.picture, m, t): e for e in made}
     return [found[key] for key in sorted(found)]
 
@@ -219,18 +179,18 @@ def _explain_batch(
     target: Tensor,
     relu: bool | None,
     indices: list[int],
-    images: list[Tensor],
+    pictures: list[Prepared],
 ) -> list[Explanation]:
     """One method and one target slot over a batch: weights -> H -> H − β ΣM -> ReLU -> upsample -> [0, 1]."""
     signed, weights, details, lost = _signed_maps(trace, method, dict(options), target)
     raw = signed.relu() if (method.relu if relu is None else relu) else signed
     heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
-    probabilities = trace.probabilities
+    probabilities = trace.probabilities.float().cpu()
     return [
         Explanation(
-            heatmap=heatmaps[b].float().cpu(),
-            raw=raw[b].float().cpu(),
-            weights=None if weights is None else weights[b].float().cpu(),
+            heatmap=_own(heatmaps[b]),
+            raw=_own(raw[b]),
+            weights=None if weights is None else _own(weights[b]),
             target=int(target[b]),
             target_name=trace.network.class_name(int(target[b])),
             probability=float(probabilities[b, target[b]]),
@@ -238,13 +198,30 @@ def _explain_batch(
             layer=trace.layer.name,
             network=trace.network.name,
             picture=index,
-            image=images[b],
+            image=pictures[b].image.clone(),
             degenerate=bool(flat[b]),
             reason=_why_flat(signed[b], weights[b] if weights is not None else None, lost[b]) if flat[b] else None,
-            details=dict(details[b]),
+            details=_kept(details[b]),
+            options=_kept({**options, "relu": relu}),
+            probabilities=probabilities[b].clone(),
+            names=trace.network.class_names,
+            origin=pictures[b].origin,
         )
         for b, index in enumerate(indices)
     ]
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """float32 on the CPU with memory of its own: an explanation that is kept does not keep its whole batch."""
+    return tensor.detach().to("cpu", torch.float32, copy=True)
+
+
+def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Details or options with tensors on the CPU that have memory of their own."""
+    return {
+        name: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
+        for name, value in values.items()
+    }
 
 
 def _signed_maps(
