@@ -15,7 +15,6 @@ UNCONVERTED = {
     "08_union_cam",
     "09_faithfulness",
     "12_robustness",
-    "13_trained_networks",
     "14_cost",
 }
 """Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
