@@ -9,12 +9,7 @@ from camlib import paths
 from camlib.compendium import report
 
 UNCONVERTED = {
-    "03_pooling_cases",
-    "05_gradient_methods",
-    "06_score_cam",
     "08_union_cam",
-    "09_faithfulness",
-    "12_robustness",
     "14_cost",
 }
 """Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
