@@ -105,7 +105,7 @@ paper-run:
 test: $(STAMP)
 	@rm -rf build/figures-nbval
 	$(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest -n 2 --dist loadfile \
-	    --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600 \
+	    --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-kernel-startup-timeout=300 \
 	    $(NAMES:%=notebooks/%.ipynb) tests
 
 unit: $(STAMP)

@@ -6,8 +6,11 @@ has to be drawn, or an error in its drawing would stay unseen, but not at its si
 
 from __future__ import annotations
 
-from multiprocessing import get_context
+import os
+from multiprocessing import forkserver
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from jupyter_client.manager import KernelManager
 
@@ -22,12 +25,14 @@ class ForkedKernelManager(KernelManager):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        serve()
         spare = kernels.SpareKernel("forkserver")
         self.provisioner = kernels.ForkedProvisioner(parent=self, kernel_spec=self.kernel_spec, spare=spare)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        """The command with this module as an extension of IPython."""
-        return super().format_kernel_cmd([*(extra_arguments or []), f"--IPKernelApp.extra_extensions={__name__}"])
+        """The command with this module as an extension of IPython, and with nothing logged but what is fatal."""
+        options = [f"--IPKernelApp.extra_extensions={__name__}", *kernels.OwnKernelManager.options]
+        return super().format_kernel_cmd([*(extra_arguments or []), *options])
 
 
 def install() -> None:
@@ -35,8 +40,15 @@ def install() -> None:
     if kernels.can_fork():
         import nbval.kernel
 
-        get_context("forkserver").set_forkserver_preload(["preloaded"])
         nbval.kernel.KernelManager = ForkedKernelManager
+
+
+def serve() -> None:
+    """Start the process that loads preloaded.py and is forked into kernels, unless this process has one."""
+    folders = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(folders)):
+        forkserver.set_forkserver_preload(["preloaded"])
+        forkserver.ensure_running()
 
 
 def load_ipython_extension(shell: Any) -> None:

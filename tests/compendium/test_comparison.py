@@ -12,9 +12,11 @@ from camlib.compendium import kernels
 
 pytestmark = pytest.mark.skipif(not kernels.can_fork(), reason="forked kernels need Linux")
 CELL = """
+import sys
+loaded = {"torch", "captum", "ipywidgets"} <= set(sys.modules)
 import matplotlib.pyplot as plt
 from camlib.compendium import writing
-print(seed, __name__, writing.RESOLUTIONS)
+print(seed, __name__, writing.RESOLUTIONS, loaded)
 figure, ax = plt.subplots(figsize=(4, 2), dpi=100)
 """
 
@@ -38,9 +40,9 @@ def kernel():
     return manager, {kind: message["content"] for kind, message in published.items()}
 
 
-def test_a_forked_kernel_keeps_its_state_and_ends_when_it_is_told(kernel):
+def test_a_forked_kernel_has_loaded_everything_keeps_its_state_and_ends_when_it_is_told(kernel):
     manager, published = kernel
-    assert published["stream"]["text"] == f"4 __main__ ({comparison.DOTS},)\n"
+    assert published["stream"]["text"] == f"4 __main__ ({comparison.DOTS},) True\n"
     assert not manager.is_alive()
     assert "error" not in published
 
