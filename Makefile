@@ -102,11 +102,12 @@ paper-run:
 	@stale="$(STALE)"; [ -z "$$stale" ] || CAMLIB_OFFLINE=1 $(RUN) $$stale || true
 	@CAMLIB_OFFLINE=1 $(HEADLESS) $(VENV) -m camlib.compendium.paper finish $(PAPER)
 
-# Figures of compared notebooks go to build/, so that a test never changes figures/.
+# Figures of compared notebooks go to build/, so that a test never changes figures/. What takes longest comes first.
 test: $(STAMP)
 	@rm -rf build/figures-nbval
 	$(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest -n 2 --dist loadfile \
-	    --nbval --nbval-current-env --nbval-cell-timeout=600 tests $(wildcard notebooks)
+	    --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-kernel-startup-timeout=300 \
+	    $(NAMES:%=notebooks/%.ipynb) tests
 
 unit: $(STAMP)
 	$(HEADLESS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest tests
