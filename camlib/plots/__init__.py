@@ -1,4 +1,4 @@
-"""Every drawing that two notebooks share, and what a person keeps of a map: arrays and explanations in, a figure out.
+"""Every drawing that two notebooks share, and what a person keeps of a map: arrays in, a figure out.
 
 It stands on nothing of camlib, so that it draws anybody's arrays; the front door and the compendium import from it.
 Take ``grid``, ``show``, ``overlay`` (panels), ``pipeline`` (diagrams), ``bars_with_intervals`` (charts), ``style``.

@@ -17,7 +17,7 @@ from camlib.zoo.scenes import scene_design
 
 
 class Fire(nn.Module):
-    """1 x 1 squeeze, then 1 x 1 and 3 x 3 expansion side by side (Iandola et al. 2016), each with batch normalization."""
+    """1 x 1 squeeze, then 1 x 1 and 3 x 3 expansion side by side (Iandola et al. 2016), batch-normalized."""
 
     def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
         super().__init__()
