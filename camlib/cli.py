@@ -18,7 +18,7 @@ import argparse
 import fnmatch
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 _ERRORS = (ValueError, TypeError, OSError, RuntimeError)
@@ -66,7 +66,7 @@ def _explain(options: argparse.Namespace) -> int:
 
     net = network_of(options.network, options.weights, options.classes, options.device)
     choices = [_choice(text, options.passes) for text in options.method]
-    failed, pictures = 0, list(_pictures(options.pictures))
+    failed, pictures = 0, _pictures(options.pictures)
     for picture in tqdm(pictures, unit="picture", disable=None):
         try:
             made = compare(net, [picture], choices, [_target(t) for t in options.target], options.layer,
@@ -97,7 +97,7 @@ def _compare(options: argparse.Namespace) -> int:
     from camlib.zoo.own_weights import network_of
 
     net = network_of(options.network, options.weights, options.classes, options.device)
-    pictures = list(_pictures(options.pictures))
+    pictures = _pictures(options.pictures)
     choices = [_choice(text, options.passes) for text in options.method]
     made = compare(net, pictures, choices, [_target(options.target[0])], options.layer, common=options.common)
     rows = [made[i : i + len(choices)] for i in range(0, len(made), len(choices))]
@@ -161,20 +161,11 @@ def _figures(options: argparse.Namespace) -> int:
 # -- words of the line
 
 
-def _pictures(given: Sequence[str]) -> Iterator[Path]:
-    """Files, the pictures of folders, the matches of patterns, in order; a name that is nothing stays, to be named."""
-    from camlib.data.folders import PICTURE_SUFFIXES
+def _pictures(given: Sequence[str]) -> list[Path]:
+    """Files, the pictures of folders, the matches of patterns; a name that is no file stays, to be named."""
+    from camlib.engine.batches import files_of
 
-    for text in given:
-        path = Path(text)
-        if path.is_dir():
-            yield from (p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES)
-        elif any(sign in text for sign in "*?[") and not path.exists():
-            yield from sorted(
-                Path(path.anchor or ".").glob(str(path.relative_to(path.anchor) if path.anchor else path))
-            )
-        else:
-            yield path
+    return [path for text in given for path in files_of(text)]
 
 
 def _choice(text: str, passes: int | None) -> tuple[str, dict[str, object]]:

@@ -17,9 +17,8 @@ from camlib.data.annotations import (
 )
 from camlib.data.classes import imagenet_index
 from camlib.data.examples import Dataset, Example, digest
-from camlib.pictures import to_pil
+from camlib.pictures import PICTURE_SUFFIXES, to_pil
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _WNID = re.compile(r"n\d{8}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from camlib import framework
 from camlib.engine.batches import (
     Prepared,
+    SkippedPictureWarning,
     Target,
-    are_many,
     batches,
     prepared,
+    singles,
     target_columns,
     targets_by_picture,
 )
@@ -66,21 +67,20 @@ def explain(
     Warns:
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
     """
-    if are_many(photo) and len(photo) == 1:
-        photo = photo[0]
-    several = are_many(photo) or (isinstance(photo, Tensor) and photo.dim() == 4 and photo.shape[0] > 1)
-    if several:
-        raise ValueError(f"explain takes one picture; given {len(photo)}. Use camlib.compare for several.")
+    _refuse_other(net)
     name = find_method(method).name
     chosen = _methods([name], {name: options})
-    found = _explained(net, photo, chosen, [[target]], layer, relu, common, normalized, batch_size=1)
+    single = singles(photo, normalized)
+    if len(single) > 1:
+        raise ValueError(f"explain takes one picture; given {len(single)}. Use camlib.compare for several.")
+    found = _explained(net, single, chosen, [[target]], layer, relu, common, batch_size=1)
     _warn_about_flat(found)
     return found[0]
 
 
 def compare(
     net: Network,
-    photos: Sequence[Picture] | Picture,
+    photos: Iterable[Picture] | Picture,
     methods: Sequence[str | tuple[str, Mapping[str, Any]]] = ("grad-cam",),
     targets: Sequence[Target] | Sequence[Sequence[Target]] = (None,),
     layer: str | nn.Module | None = None,
@@ -90,27 +90,44 @@ def compare(
     normalized: bool | None = None,
     batch_size: int = 8,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    on_error: str = "raise",
 ) -> list[Explanation]:
     """Explain several classes of several pictures by several methods, sharing every pass.
 
-    Pictures of one size run in batches of ``batch_size``; the forward pass, the gradients of each class and all noisy
-    passes are made once and read by every method.
+    Pictures are opened ``batch_size`` at a time, and those of one size run together; the forward pass, the gradients of
+    each class and all noisy passes are made once and read by every method.
 
     Args:
-        photos: pictures as in :func:`explain`, or one batch [B,3,H,W].
+        photos: pictures as in :func:`explain`, in a list or a generator; one batch [B,3,H,W]; folders and patterns such
+            as "holiday/*.jpg".
         methods: names of :data:`camlib.METHODS`; or pairs of a name and options, by which one method can stand there
             several times and its versions share their passes.
         targets: the classes to explain on every picture; or one sequence of classes for each picture.
         options: method name -> options of that method, for all places where it stands; ``common`` among options goes
             before the call's.
+        on_error: "raise" stops at a picture that cannot be read; "skip" goes on without it.
         net, layer, relu, common, normalized: as in :func:`explain`.
 
     Returns:
-        Explanations picture by picture, method by method, target by target.
+        Explanations picture by picture, method by method, target by target; ``picture`` counts all that were given,
+        and ``origin.source`` is the path.
+
+    Warns:
+        SkippedPictureWarning: pictures were skipped; the message names each of them and the reason.
     """
-    found = _explained(
-        net, photos, _methods(methods, options or {}), targets, layer, relu, common, normalized, batch_size
-    )
+    _refuse_other(net)
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'.")
+    chosen, single = _methods(methods, options or {}), singles(photos, normalized)
+    skipped: dict[int, str] | None = {} if on_error == "skip" else None
+    found = _explained(net, single, chosen, targets, layer, relu, common, batch_size, skipped)
+    if skipped:
+        text = "; ".join(skipped.values())
+        warnings.warn(
+            f"{len(skipped)} of {len(single)} pictures were skipped: {text}",
+            SkippedPictureWarning,
+            stacklevel=outside_stacklevel(),
+        )
     _warn_about_flat(found)
     return found
 
@@ -121,37 +138,43 @@ def _warn_about_flat(explanations: list[Explanation]) -> None:
             warnings.warn(_degenerate_text(explanation), DegenerateMapWarning, stacklevel=outside_stacklevel())
 
 
+def _refuse_other(net: Any) -> None:
+    if not isinstance(net, Network):
+        raise TypeError(
+            f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
+        )
+
+
 def _explained(
     net: Network,
-    photos: Any,
+    single: list[tuple[Any, bool]],
     chosen: list[tuple[Method, Mapping[str, Any]]],
     targets: Any,
     layer: str | nn.Module | None,
     relu: bool | None,
     common: str,
-    normalized: bool | None,
     batch_size: int,
+    skipped: dict[int, str] | None = None,
 ) -> list[Explanation]:
     """The work of :func:`explain` and :func:`compare`: one trace a batch, read by every method for every target."""
-    if not isinstance(net, Network):
-        raise TypeError(
-            f"The first argument is a camlib.Network; given {type(net).__name__}. Wrap it: Network(module)."
-        )
+    if batch_size < 1:
+        raise ValueError(f"batch_size={batch_size}: expected at least 1.")
     chosen = [(method, {"common": common, **given}) for method, given in chosen]
     for method, given in chosen:
         framework.checked_common(given["common"], method.name, method.makes)
-    pairs = prepared(net, photos, normalized)
-    wanted = targets_by_picture(targets, len(pairs))
+    wanted = targets_by_picture(targets, len(single))
     found: dict[tuple[int, int, int], Explanation] = {}
-    for indices in batches(pairs, batch_size):
-        trace = Trace(net, torch.stack([pairs[i].inputs for i in indices]), layer)
-        columns = target_columns(net, trace.logits, [wanted[i] for i in indices])
-        trace.targets = columns
-        pictures = [pairs[i] for i in indices]
-        for m, (method, given) in enumerate(chosen):
-            for t, target in enumerate(columns):
-                made = _explain_batch(trace, method, given, target, relu, indices, pictures)
-                found |= {(e.picture, m, t): e for e in made}
+    for start in range(0, len(single), batch_size):
+        opened = prepared(net, single, range(start, min(start + batch_size, len(single))), skipped)
+        for indices in batches(opened):
+            trace = Trace(net, torch.stack([opened[i].inputs for i in indices]), layer)
+            columns = target_columns(net, trace.logits, [wanted[i] for i in indices])
+            trace.targets = columns
+            pictures = [opened[i] for i in indices]
+            for m, (method, given) in enumerate(chosen):
+                for t, target in enumerate(columns):
+                    made = _explain_batch(trace, method, given, target, relu, indices, pictures)
+                    found |= {(e.picture, m, t): e for e in made}
     return [found[key] for key in sorted(found)]
 
 
