@@ -7,6 +7,7 @@ import difflib
 import math
 import numbers
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,12 @@ from torch import Tensor, nn
 
 from camlib.layers import Layer, Survey, evaluating, probe, with_gradients
 from camlib.pictures import Picture, Preprocess, checked_tensor, preprocess_of, to_pil
+
+OUTPUTS = ("softmax", "sigmoid", "none")
+
+
+class OutputWarning(UserWarning):
+    """What makes probabilities of a network's outputs was decided without being told; the message says how to tell."""
 
 
 class Network:
@@ -31,6 +38,10 @@ class Network:
             [3, H, W]. None: 224 x 224 with ImageNet's mean and standard deviation.
         class_names: one name a class, in the order of the logits. None: classes are called "class 0", "class 1" ...
         name: how figures and tables call the network.
+        output: what makes probabilities of the module's outputs: "softmax" (one class of several), "sigmoid" (each
+            output by itself: one logit, several labels) or "none" (a regression; outputs that are probabilities
+            already). None decides by a first pass: one output is a sigmoid's, outputs that add up to 1 are taken as
+            they are, both with a warning; anything else is a softmax's.
 
     Attributes:
         verified: whether the weights are the published ones, by the SHA-256 of their file; None where nothing is known.
@@ -47,6 +58,7 @@ class Network:
         transform: Preprocess | Callable | None = None,
         class_names: Sequence[str] | Mapping[int, str] | None = None,
         name: str | None = None,
+        output: str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"Network takes a torch.nn.Module; given {type(module).__name__}.")
@@ -63,6 +75,9 @@ class Network:
         self._callable = transform if transform is not None and not isinstance(transform, Preprocess) else None
         self.preprocess, self.normalization_known = preprocess_of(transform)
         self._surveys: dict[tuple[int, ...], Survey] = {}
+        if output not in (None, *OUTPUTS):
+            raise ValueError(f"output={output!r}: expected None or one of {OUTPUTS}.")
+        self._output = output
 
     def __repr__(self) -> str:
         h, w = self.input_size
@@ -189,6 +204,19 @@ class Network:
             )
         return logits
 
+    @property
+    def output(self) -> str:
+        """What makes probabilities of the module's outputs: "softmax", "sigmoid" or "none"."""
+        if self._output is None:
+            self.survey()
+        return self._output
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities of outputs [..., C] by :attr:`output`, same shape; with "none" the outputs themselves."""
+        if self.output == "softmax":
+            return logits.softmax(dim=-1)
+        return logits.sigmoid() if self.output == "sigmoid" else logits
+
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits [B, classes] (float32) of a ready batch, one forward pass without gradients."""
         inputs = self.check_batch(inputs)
@@ -197,8 +225,8 @@ class Network:
             return self.check_logits(self.module(inputs), inputs).float()
 
     def predict(self, photo: Picture, top: int = 5) -> list[tuple[int, str, float]]:
-        """The ``top`` most probable classes of one picture as (index, name, softmax probability)."""
-        probabilities = self.logits(self.prepare(photo)[1][None])[0].softmax(dim=0)
+        """The ``top`` most probable classes of one picture as (index, name, probability)."""
+        probabilities = self.probabilities(self.logits(self.prepare(photo)[1][None])[0])
         best = probabilities.topk(min(top, probabilities.numel()))
         return [
             (index, self.class_name(index), value)
@@ -271,6 +299,7 @@ class Network:
                 noise = self.check_batch(torch.rand(1, *key, generator=torch.Generator().manual_seed(0)))
                 found = probe(self.module, noise)
                 self.check_logits(found.logits, noise)
+                self._output = self._output or _activation_of(found.logits, self.name)
                 self._surveys[key] = Survey.of(self.module, noise, found)
         return self._surveys[key]
 
@@ -312,3 +341,25 @@ def _checked_names(names: Sequence[str] | Mapping[int, str] | None) -> list[str]
             "class_names is a list of strings in the order of the logits, or a dict {0: name, 1: name, ...}."
         )
     return list(names)
+
+
+def _activation_of(logits: Tensor, name: str) -> str:
+    """Which of :data:`OUTPUTS` belongs to the outputs [1, C] of a first pass; warns where that is a guess."""
+    if logits.shape[1] == 1:
+        warnings.warn(
+            f"{name} has one output; its sigmoid is taken as the probability. Say so by "
+            f"Network(..., output='sigmoid'), or output='none' for a regression.",
+            OutputWarning,
+            stacklevel=2,
+        )
+        return "sigmoid"
+    inside = bool((logits >= 0).all()) and bool((logits <= 1).all())
+    if inside and abs(float(logits.sum()) - 1) < 1e-4:
+        warnings.warn(
+            f"The outputs of {name} add up to 1: they are taken as probabilities as they are. Hand over the module "
+            f"without its softmax to explain logits, or say output='none', or 'softmax' if these are logits.",
+            OutputWarning,
+            stacklevel=2,
+        )
+        return "none"
+    return "softmax"

@@ -76,8 +76,8 @@ class Trace:
 
     @property
     def probabilities(self) -> Tensor:
-        """Softmax over classes of the logits, [B, C]."""
-        return self.logits.softmax(dim=1)
+        """Probabilities of the classes by the network's output activation, [B, C]."""
+        return self.network.probabilities(self.logits)
 
     @property
     def maps(self) -> Tensor:

@@ -5,8 +5,6 @@ All of them read the same K forward passes (:meth:`Trace.masked_logits`), which 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -15,8 +13,8 @@ from camlib.registry import method
 from camlib.trace import Trace
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
-SCORES: dict[str, Callable[[Tensor], Tensor]] = {"probability": lambda y: y.softmax(dim=-1), "logit": lambda y: y}
-"""What a class's score can be, from logits [..., C]."""
+SCORES = ("probability", "logit")
+"""What a class's score can be."""
 
 
 @method(
@@ -103,7 +101,7 @@ def score_cam_softmax(
     ``score``.
     """
     if score not in SCORES:
-        raise ValueError(f"score={score!r}: expected one of {tuple(SCORES)}.")
+        raise ValueError(f"score={score!r}: expected one of {SCORES}.")
     masking = Masking("scaled", align_corners, order, filler, precision=precision)
     return softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
 
@@ -166,7 +164,12 @@ def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tenso
 
 def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str) -> Tensor:
     """Score ("probability" or "logit") of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return of_class(SCORES[score](trace.masked_logits(masking)), target) * trace.live
+    return of_class(scores_of(trace, trace.masked_logits(masking), score), target) * trace.live
+
+
+def scores_of(trace: Trace, logits: Tensor, score: str) -> Tensor:
+    """Scores of all classes from logits [..., C]: probabilities by the network's output activation, or the logits."""
+    return trace.network.probabilities(logits) if score == "probability" else logits
 
 
 def of_class(scores: Tensor, target: Tensor) -> Tensor:
@@ -187,7 +190,7 @@ def blank_logits(trace: Trace, filler: str = "mean") -> Tensor:
 
 def blank_probabilities(trace: Trace, target: Tensor, filler: str = "mean") -> Tensor:
     """Softmax probability of the target class for a picture that is ``filler`` throughout, [B]."""
-    return of_class(blank_logits(trace, filler).softmax(dim=2), target)[:, 0]
+    return of_class(trace.network.probabilities(blank_logits(trace, filler)), target)[:, 0]
 
 
 def softmax_over_live(scores: Tensor, live: Tensor) -> Tensor:
