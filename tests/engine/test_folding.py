@@ -114,7 +114,7 @@ class Merging(nn.Linear):
 
 def test_a_layer_that_merges_in_eval_does_not_merge_the_callers_weights():
     module = nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Merging(4, 3)
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Merging(4, 5)
     )
     before = module[4].weight.detach().clone()
     for method in ("score-cam", "ablation-cam", "grad-cam", "rise"):
