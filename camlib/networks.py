@@ -7,7 +7,6 @@ import difflib
 import math
 import numbers
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,13 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from camlib.layers import Layer, Survey, evaluating, probe, with_gradients
+from camlib.outputs import OUTPUTS, activation_of, probabilities_of
 from camlib.pictures import Picture, Preprocess, checked_tensor, preprocess_of, to_pil
-
-OUTPUTS = ("softmax", "sigmoid", "none")
-
-
-class OutputWarning(UserWarning):
-    """What makes probabilities of a network's outputs was decided without being told; the message says how to tell."""
 
 
 class Network:
@@ -213,9 +207,7 @@ class Network:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities of outputs [..., C] by :attr:`output`, same shape; with "none" the outputs themselves."""
-        if self.output == "softmax":
-            return logits.softmax(dim=-1)
-        return logits.sigmoid() if self.output == "sigmoid" else logits
+        return probabilities_of(logits, self.output)
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits [B, classes] (float32) of a ready batch, one forward pass without gradients."""
@@ -299,7 +291,7 @@ class Network:
                 noise = self.check_batch(torch.rand(1, *key, generator=torch.Generator().manual_seed(0)))
                 found = probe(self.module, noise)
                 self.check_logits(found.logits, noise)
-                self._output = self._output or _activation_of(found.logits, self.name)
+                self._output = self._output or activation_of(found.logits, self.name)
                 self._surveys[key] = Survey.of(self.module, noise, found)
         return self._surveys[key]
 
@@ -341,25 +333,3 @@ def _checked_names(names: Sequence[str] | Mapping[int, str] | None) -> list[str]
             "class_names is a list of strings in the order of the logits, or a dict {0: name, 1: name, ...}."
         )
     return list(names)
-
-
-def _activation_of(logits: Tensor, name: str) -> str:
-    """Which of :data:`OUTPUTS` belongs to the outputs [1, C] of a first pass; warns where that is a guess."""
-    if logits.shape[1] == 1:
-        warnings.warn(
-            f"{name} has one output; its sigmoid is taken as the probability. Say so by "
-            f"Network(..., output='sigmoid'), or output='none' for a regression.",
-            OutputWarning,
-            stacklevel=2,
-        )
-        return "sigmoid"
-    inside = bool((logits >= 0).all()) and bool((logits <= 1).all())
-    if inside and abs(float(logits.sum()) - 1) < 1e-4:
-        warnings.warn(
-            f"The outputs of {name} add up to 1: they are taken as probabilities as they are. Hand over the module "
-            f"without its softmax to explain logits, or say output='none', or 'softmax' if these are logits.",
-            OutputWarning,
-            stacklevel=2,
-        )
-        return "none"
-    return "softmax"

@@ -12,7 +12,7 @@ from torch import nn
 import camlib
 from camlib.engine.scoring import Scorer
 from camlib.metrics import METRICS, Sample, probability_score
-from camlib.networks import OutputWarning
+from camlib.outputs import OutputWarning
 
 PICTURE = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(3))
 
