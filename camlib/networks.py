@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from camlib.layers import Layer, Survey, evaluating, probe, with_gradients
-from camlib.outputs import OUTPUTS, activation_of, probabilities_of
+from camlib.outputs import OUTPUTS, TargetFunction, activation_of, name_of, probabilities_of, with_functions
 from camlib.pictures import Picture, Preprocess, checked_tensor, preprocess_of, to_pil
 
 
@@ -197,6 +197,18 @@ class Network:
                 f"instead of {self.dtype}."
             )
         return logits
+
+    def with_targets(self, functions: Sequence[TargetFunction]) -> Network:
+        """The same network with functions of its output in the place of classes, whatever the module returns.
+
+        Each function takes the output for a batch and returns one number a picture, [B]: the score of a regression, a
+        difference of two logits, the similarity to an embedding, the mean over some pixels of a segmentation.
+        """
+        other = copy.copy(self)
+        other.module = with_functions(self.module, functions)
+        other.class_names = [name_of(function) for function in functions]
+        other._output, other._surveys = "none", {}
+        return other
 
     @property
     def output(self) -> str:

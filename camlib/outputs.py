@@ -1,10 +1,17 @@
-"""What a network's outputs are: logits of a softmax, of sigmoids, or numbers to be taken as they are."""
+"""What a network's outputs are: logits of a softmax, of sigmoids, numbers as they are, functions of those."""
 
 from __future__ import annotations
 
+import copy
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+TargetFunction = Callable[[Any], Tensor]
+"""From whatever the module returns for a batch to one number a picture, [B]; differentiable for gradients."""
 
 OUTPUTS = ("softmax", "sigmoid", "none")
 
@@ -40,3 +47,37 @@ def probabilities_of(outputs: Tensor, activation: str) -> Tensor:
     if activation == "softmax":
         return outputs.softmax(dim=-1)
     return outputs.sigmoid() if activation == "sigmoid" else outputs
+
+
+def with_functions(module: nn.Module, functions: Sequence[TargetFunction]) -> nn.Module:
+    """A module that shares all parts of ``module`` and returns the functions of its output instead, [B, functions].
+
+    The parts keep their names, and the caller's module is not touched. Raises ValueError when it runs, for a function
+    that does not return one number a picture.
+    """
+    kind = type(module)
+
+    class WithFunctions(kind):
+        def forward(self, *args: Any, **kwargs: Any) -> Tensor:
+            output = kind.forward(self, *args, **kwargs)
+            return torch.stack([_checked(f, f(output), len(args[0])) for f in functions], dim=1)
+
+    made = copy.copy(module)
+    made.__class__ = WithFunctions
+    return made
+
+
+def name_of(function: TargetFunction) -> str:
+    """How a function is called in titles: its own name, "target function" for a lambda."""
+    name = getattr(function, "__name__", type(function).__name__)
+    return "target function" if name == "<lambda>" else name
+
+
+def _checked(function: TargetFunction, value: Any, pictures: int) -> Tensor:
+    if isinstance(value, Tensor) and value.shape == (pictures,):
+        return value
+    given = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+    raise ValueError(
+        f"{name_of(function)} returned {given} for {pictures} picture(s); a target function returns one number a "
+        f"picture, [{pictures}]: for example lambda y: y[:, 3] - y[:, 5], or masks.mean(dim=(1, 2))."
+    )

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from camlib.engine.placing import Origin
 from camlib.networks import Network
+from camlib.outputs import TargetFunction
 from camlib.pictures import PICTURE_SUFFIXES, to_pil
 
-Target = int | str | None
-"""A class by index or name; None for the most probable one."""
+Target = int | str | TargetFunction | None
+"""A class by index or name; None for the most probable one; or a function of the output."""
 
 
 class Prepared(NamedTuple):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from camlib import framework
 from camlib.engine.batches import (
-    Prepared,
     SkippedPictureWarning,
     Target,
     batches,
@@ -21,10 +21,12 @@ from camlib.engine.batches import (
     targets_by_picture,
 )
 from camlib.engine.runtime import outside_stacklevel
+from camlib.explanation.making import explanations_of
 from camlib.explanation.result import DegenerateMapWarning, Explanation
 from camlib.networks import Network
+from camlib.outputs import TargetFunction
 from camlib.pictures import Picture
-from camlib.registry import Detailed, Method, find_method
+from camlib.registry import Method, find_method
 from camlib.trace import Trace
 
 
@@ -46,7 +48,8 @@ def explain(
         net: the network, from :func:`camlib.load_network` or :class:`camlib.Network`.
         photo: PIL image, path, array [H,W,3], tensor [3,H,W] in [0,1], or a ready normalized batch [1,3,H,W].
         method: a name of :data:`camlib.METHODS`.
-        target: class index, class name, or None for the most probable class.
+        target: class index, class name, or None for the most probable class; or a function from whatever the module
+            returns for a batch to one number a picture, [B], such as ``lambda y: y[:, 3] - y[:, 5]``.
         layer: name of the layer; None for the network's target layer.
         relu: rectify the map or not; None does what ``camlib.METHODS[name].relu`` says: what the method's source
             prints, and for gap-cam and sca-cam, whose authors print no ReLU, the ReLU of Grad-CAM (see their docs).
@@ -73,7 +76,8 @@ def explain(
     single = singles(photo, normalized)
     if len(single) > 1:
         raise ValueError(f"explain takes one picture; given {len(single)}. Use camlib.compare for several.")
-    found = _explained(net, single, chosen, [[target]], layer, relu, common, batch_size=1)
+    asked = [target] if callable(target) else [[target]]
+    found = _explained(net, single, chosen, asked, layer, relu, common, batch_size=1)
     _warn_about_flat(found)
     return found[0]
 
@@ -102,7 +106,8 @@ def compare(
             as "holiday/*.jpg".
         methods: names of :data:`camlib.METHODS`; or pairs of a name and options, by which one method can stand there
             several times and its versions share their passes.
-        targets: the classes to explain on every picture; or one sequence of classes for each picture.
+        targets: the classes to explain on every picture, functions of the output among them (see :func:`explain`); or
+            one sequence of classes for each picture.
         options: method name -> options of that method, for all places where it stands; ``common`` among options goes
             before the call's.
         on_error: "raise" stops at a picture that cannot be read; "skip" goes on without it.
@@ -162,6 +167,9 @@ def _explained(
     chosen = [(method, {"common": common, **given}) for method, given in chosen]
     for method, given in chosen:
         framework.checked_common(given["common"], method.name, method.makes)
+    functions = {slot: target for slot, target in enumerate(targets) if callable(target)} if _many(targets) else {}
+    if functions:
+        return _with_functions(net, single, chosen, list(targets), functions, layer, relu, common, batch_size, skipped)
     wanted = targets_by_picture(targets, len(single))
     found: dict[tuple[int, int, int], Explanation] = {}
     for start in range(0, len(single), batch_size):
@@ -173,8 +181,35 @@ def _explained(
             pictures = [opened[i] for i in indices]
             for m, (method, given) in enumerate(chosen):
                 for t, target in enumerate(columns):
-                    made = _explain_batch(trace, method, given, target, relu, indices, pictures)
+                    made = explanations_of(trace, method, given, target, relu, indices, pictures)
                     found |= {(e.picture, m, t): e for e in made}
+    return [found[key] for key in sorted(found)]
+
+
+def _many(targets: Any) -> bool:
+    return isinstance(targets, list | tuple)
+
+
+def _with_functions(
+    net: Network,
+    single: list[tuple[Any, bool]],
+    chosen: list[tuple[Method, Mapping[str, Any]]],
+    targets: list[Any],
+    functions: Mapping[int, TargetFunction],
+    *call: Any,
+) -> list[Explanation]:
+    """Classes by the network itself and functions by one that returns them, put together slot by slot."""
+    own = net.with_targets(list(functions.values()))
+    classes = [slot for slot in range(len(targets)) if slot not in functions]
+    found = {}
+    for slots, of, asked in (
+        (list(functions), own, list(range(len(functions)))),
+        (classes, net, [targets[slot] for slot in classes]),
+    ):
+        made = _explained(of, single, chosen, asked, *call) if slots else []
+        for number, e in enumerate(made):
+            m, slot = number // len(slots) % len(chosen), slots[number % len(slots)]
+            found[e.picture, m, slot] = replace(e, target=None) if slot in functions else e
     return [found[key] for key in sorted(found)]
 
 
@@ -193,124 +228,6 @@ def _methods(
         raise ValueError(f"Options for {stray}, which is not among the methods {names}.")
     found = [(find_method(name), {**options.get(name, {}), **own}) for name, own in pairs]
     return [(method, method.checked_options(own)) for method, own in found]
-
-
-def _explain_batch(
-    trace: Trace,
-    method: Method,
-    options: Mapping[str, Any],
-    target: Tensor,
-    relu: bool | None,
-    indices: list[int],
-    pictures: list[Prepared],
-) -> list[Explanation]:
-    """One method and one target slot over a batch: weights -> H -> H − β ΣM -> ReLU -> upsample -> [0, 1]."""
-    signed, weights, details, lost = _signed_maps(trace, method, dict(options), target)
-    raw = signed.relu() if (method.relu if relu is None else relu) else signed
-    heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
-    probabilities = trace.probabilities.float().cpu()
-    return [
-        Explanation(
-            heatmap=_own(heatmaps[b]),
-            raw=_own(raw[b]),
-            weights=None if weights is None else _own(weights[b]),
-            target=int(target[b]),
-            target_name=trace.network.class_name(int(target[b])),
-            probability=float(probabilities[b, target[b]]),
-            method=method.name,
-            layer=trace.layer.name,
-            network=trace.network.name,
-            picture=index,
-            image=pictures[b].image.clone(),
-            degenerate=bool(flat[b]),
-            reason=_why_flat(signed[b], weights[b] if weights is not None else None, lost[b]) if flat[b] else None,
-            details=_kept(details[b]),
-            options=_kept({**options, "relu": relu}),
-            probabilities=probabilities[b].clone(),
-            names=trace.network.class_names,
-            origin=pictures[b].origin,
-        )
-        for b, index in enumerate(indices)
-    ]
-
-
-def _own(tensor: Tensor) -> Tensor:
-    """float32 on the CPU with memory of its own: an explanation that is kept does not keep its whole batch."""
-    return tensor.detach().to("cpu", torch.float32, copy=True)
-
-
-def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Details or options with tensors on the CPU that have memory of their own."""
-    return {
-        name: value.detach().to("cpu", copy=True) if isinstance(value, Tensor) else value
-        for name, value in values.items()
-    }
-
-
-def _signed_maps(
-    trace: Trace, method: Method, options: dict[str, Any], target: Tensor
-) -> tuple[Tensor, Tensor | None, Sequence[Mapping[str, Any]], list[bool]]:
-    """(maps before the ReLU, their weights, details, whether nothing but the common map was there) of a batch."""
-    common, lost = options.pop("common"), [False] * len(target)
-    made, details = _with_details(method.function(trace, target, **options), len(target))
-    made = _checked_result(method, trace, made)
-    weights = made if method.makes == "weights" else None
-    signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
-    if not bool(signed.isfinite().all()):
-        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
-    if common == "keep":
-        return signed, weights, details, lost
-    left = framework.without_common_map(signed, weights, trace.activations, trace.live, common)
-    details = [{**known, **_removed(common, left, b)} for b, known in enumerate(details)]
-    lost = (left.degenerate & signed.flatten(1).any(dim=1)).tolist()
-    return left.maps, left.weights, details, lost
-
-
-def _removed(common: str, left: framework.WithoutCommon, b: int) -> dict[str, Any]:
-    """What an explanation says of the common map that was removed from it."""
-    beta = left.beta[b]
-    return {
-        "common": common,
-        "common_beta": beta.float().cpu() if beta.dim() else float(beta),
-        "common_share": float(left.share[b]),
-    }
-
-
-def _with_details(made: Any, pictures: int) -> tuple[Any, Sequence[Mapping[str, Any]]]:
-    """A method's result and its details, one mapping a picture."""
-    return made if isinstance(made, Detailed) else (made, [{}] * pictures)
-
-
-def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
-    """What a method returned, if it has one of the shapes that it promised."""
-    b, k, h, w = trace.activations.shape
-    shapes = {
-        "weights": [[b, k], [b, k, h, w]],
-        "map": [[b, h, w]],
-        "pixels": [[b, *trace.inputs.shape[-2:]]],
-    }[method.makes]
-    given = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
-    if given not in shapes:
-        raise ValueError(
-            f"{method.name} is registered with makes={method.makes!r} and must return a tensor "
-            f"{' or '.join(map(str, shapes))}; it returned {given}."
-        )
-    return made
-
-
-def _why_flat(signed: Tensor, weights: Tensor | None, lost: bool) -> str:
-    if lost:
-        return "without the common map ΣM nothing is left: the map is a multiple of it and tells no class from another"
-    if weights is not None and not bool(weights.any()):
-        return "every class activation weight is zero: no gradient of this class reaches the layer"
-    if not bool(signed.any()):
-        return "weights and activations cancel everywhere"
-    if float(signed.max()) <= 0:
-        return (
-            f"the weighted sum is nowhere positive (largest value {float(signed.max()) + 0.0:.3g}), so the ReLU leaves "
-            f"nothing: the layer speaks against this class. relu=False shows the signed map"
-        )
-    return "the map is constant"
 
 
 def _degenerate_text(explanation: Explanation) -> str:

@@ -31,7 +31,8 @@ class Explanation:
             pixel methods the saliency [H, W].
         weights: class activation weight, [K] or [K, h, w], of which ``raw`` is the weighted sum (with ``common`` the
             method's weight minus β); None for methods that make maps or pixels.
-        target, target_name, probability: the explained class and its softmax probability.
+        target, target_name, probability: the explained class and its probability; for a function of the output None,
+            its name and its value.
         method, layer, network: names.
         picture: index of the picture in the call.
         image: float32 [3, H, W] in [0, 1], the picture as the network saw it.
@@ -48,7 +49,7 @@ class Explanation:
     heatmap: Tensor
     raw: Tensor
     weights: Tensor | None
-    target: int
+    target: int | None
     target_name: str
     probability: float
     method: str
