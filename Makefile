@@ -21,6 +21,9 @@ NAMES := $(foreach name,$(LONG),$(filter $(name),$(FOUND))) $(filter-out $(LONG)
 
 # make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true: only what is given reaches the notebooks. Such runs
 # keep their notebooks, figures and gallery apart from those that are committed.
+$(if $(filter-out offline paper,$(PROFILE)),$(error PROFILE=$(PROFILE): expected offline or paper))
+$(if $(filter-out true false True False,$(FAST)),$(error FAST=$(FAST): expected true or false))
+$(if $(word 2,$(NETWORK)),$(error NETWORK=$(NETWORK): expected one name, see `python -m camlib networks`))
 PARAMETERS := $(if $(PROFILE),-p profile $(PROFILE)) $(if $(NETWORK),-p network $(NETWORK)) \
               $(if $(SEED),-p seed $(SEED)) $(if $(FAST),-p fast $(FAST))
 EMPTY :=
@@ -52,7 +55,7 @@ BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536
 help:
 	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
 	@echo "make test        environment, unit tests, and every notebook compared with what it printed before"
-	@echo "make lab         JupyterLab on notebooks/"
+	@echo "make lab         JupyterLab on notebooks/00_start_here; its figures go to build/figures-lab"
 	@echo "make 04_sca_cam  one notebook (any name in notebooks/)"
 	@echo "make notebooks   figures, then copies the fresh runs over notebooks/ to be committed"
 	@echo "make unit        unit tests without the notebooks"
@@ -102,11 +105,12 @@ paper-run:
 	@stale="$(STALE)"; [ -z "$$stale" ] || CAMLIB_OFFLINE=1 $(RUN) $$stale || true
 	@CAMLIB_OFFLINE=1 $(HEADLESS) $(VENV) -m camlib.compendium.paper finish $(PAPER)
 
-# Figures of compared notebooks go to build/, so that a test never changes figures/.
+# Figures of compared notebooks go to build/, so that a test never changes figures/. What takes longest comes first.
 test: $(STAMP)
 	@rm -rf build/figures-nbval
 	$(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest -n 2 --dist loadfile \
-	    --nbval --nbval-current-env --nbval-cell-timeout=600 tests $(wildcard notebooks)
+	    --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-kernel-startup-timeout=300 \
+	    $(NAMES:%=notebooks/%.ipynb) tests
 
 unit: $(STAMP)
 	$(HEADLESS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest tests
@@ -133,8 +137,9 @@ bench: $(STAMP)
 train: $(STAMP)
 	$(HEADLESS) $(BUFFERS) $(VENV) -m camlib.training --jobs $(JOBS) $(if $(CIFAR10),--data "$(CIFAR10)") $(TRAIN)
 
+# What is run by hand writes its figures to build/, never over the committed ones. Root is asked for in containers only.
 lab: $(STAMP)
-	$(VENV) -m jupyterlab notebooks
+	CAMLIB_FIGURES=build/figures-lab $(VENV) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
 env: $(STAMP)
 

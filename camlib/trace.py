@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlib import framework
-from camlib.engine import recording
+from camlib.engine import landmarks, recording
 from camlib.engine.linear_head import LinearHead, proven_head
 from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
 from camlib.engine.masking import Masking, live_channels
@@ -76,6 +76,7 @@ class Trace:
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
         self._masked: dict[Masking, Tensor] = {}
+        self._landmarks: dict[tuple[Masking, int], Tensor] = {}
         self._kept: dict[Hashable, Tensor] = {}
         self._scorers: dict[str, Scorer] = {}
 
@@ -86,8 +87,8 @@ class Trace:
 
     @property
     def probabilities(self) -> Tensor:
-        """Softmax over classes of the logits, [B, C]."""
-        return self.logits.softmax(dim=1)
+        """Probabilities of the classes by the network's output activation, [B, C]."""
+        return self.network.probabilities(self.logits)
 
     def _plain_logits(self) -> Tensor:
         with self.ready.held() as module, torch.no_grad():
@@ -113,13 +114,12 @@ class Trace:
         return self._recording
 
     def folded(self, maps: Tensor) -> Tensor:
-        """[..., K, *space] as [..., K, h, w]."""
-        axes = len(self.layer.size)
-        return maps if axes == 2 else maps.reshape(*maps.shape[:-axes], *self.layer.folded)
+        """Maps in the layer's own axes of space [..., w], [..., d, h, w] as methods see them, [..., h, w]."""
+        return self.layer.fold(maps)
 
     def unfolded(self, values: Tensor) -> Tensor:
         """Values [..., h, w], one a position of the maps, in the layer's own axes: [..., w], [..., d, h, w]."""
-        return values if len(self.layer.size) == 2 else values.reshape(*values.shape[:-2], *self.layer.size)
+        return self.layer.unfold(values)
 
     def enlarged(self, maps: Tensor) -> Tensor:
         """Maps [n, h, w] linearly upsampled to the size of the input, [n, H, W]; [n, L], [n, D, H, W]."""
@@ -188,22 +188,8 @@ class Trace:
         try:
             yield
         except recording.Unreached:
-            raise ValueError(self._why_unreached()) from None
-
-    def _why_unreached(self) -> str:
-        name, network = self.layer.name, self.network.name
-        if recording.depends(self.ready, self.layer, self.inputs, self._recorded().maps, self._logits):
-            return (
-                f"The logits of {network} depend on layer {name!r}, but what follows it has no gradient (an integer or "
-                f"int8 part, argmax, NumPy, torch.inference_mode in its forward). Use a method that needs none: "
-                f"'score-cam', 'ablation-cam', 'recipro-cam', 'rise'."
-            )
-        other = self.ready.survey.default
-        instead = f", for example {other.name!r}" if other is not None and other.name != name else ""
-        return (
-            f"The logits of {network} do not depend on layer {name!r}. Choose a layer on the way to the "
-            f"logits{instead}."
-        )
+            why = recording.why_unreached(self.network, self.ready, self.layer, self.inputs, self._recorded())
+            raise ValueError(why) from None
 
     def noisy_moments(self, target: Tensor, samples: int, noise: float, seed: int) -> Tensor:
         """Means of g, g² and g³ over noisy copies of the pictures (Omeiza et al. 2019, eq. 7-8).
@@ -253,7 +239,9 @@ class Trace:
             made = torch.zeros(*self.activations.shape[:2], self.logits.shape[1]).to(self.logits)
             for b in range(len(self.inputs)):
                 channels = self.live[b].nonzero().flatten()
-                if len(channels):
+                if masking.passes is not None and masking.passes < len(channels):
+                    made[b, channels] = self._landmark_logits_of(b, channels, masking)
+                elif len(channels):
                     made[b, channels] = self._masked_logits_of(b, channels, masking)
             self._masked[masking] = made
             if masking.precision != "float32":
@@ -264,6 +252,42 @@ class Trace:
         maps = self.unfolded(self.activations[b, channels])
         write = masked_pictures(self.network, self.inputs[b], maps, masking)
         return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
+
+    def _landmark_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
+        """Logits of as many masked pictures as the budget allows, carried to the channels whose maps look alike.
+
+        What is carried is what methods read: with a softmax the probabilities, and beside them the common size of the
+        logits, which they leave open.
+        """
+        maps = self.activations[b, channels]
+        rows = landmarks.scaled_rows(maps)
+        chosen = landmarks.choose(rows, landmarks.mass_of(maps), masking.passes)
+        exact = self._masked_logits_of(b, channels[chosen], masking)
+        self._landmarks[masking, b] = chosen
+        of = landmarks.shares(rows, rows[chosen]).to(exact)
+        if self.network.output == "softmax":
+            tiny = torch.finfo(exact.dtype).tiny
+            made = (of @ exact.softmax(dim=1)).clamp(min=tiny).log() + of @ exact.logsumexp(dim=1, keepdim=True)
+        else:
+            made = of @ exact
+        made[chosen] = exact
+        return made
+
+    def budget(self, target: Tensor, masking: Masking, scores: Tensor) -> list[dict[str, float]]:
+        """What a budget of passes did to each picture: passes, live channels, expected correlation with the exact map.
+
+        ``scores`` [B, K] are those of the target that :meth:`masked_logits` gave; a picture without landmarks is exact.
+        """
+        told = []
+        for b in range(len(target)):
+            channels, chosen = self.live[b].nonzero().flatten(), self._landmarks.get((masking, b))
+            weights, r = scores[b, channels], 1.0
+            if chosen is not None:
+                maps = self.activations[b, channels]
+                r = landmarks.expected_correlation(maps, weights, chosen, weights[chosen])
+            passes = len(channels) if chosen is None else len(chosen)
+            told.append({"passes": passes, "live_channels": len(channels), "expected_correlation": r})
+        return told
 
     def _report_precision(self, masking: Masking) -> None:
         maps = self.unfolded(self.activations[0, sampled(self.live[0].nonzero().flatten())])

@@ -5,6 +5,7 @@ import os
 from unittest import mock
 from urllib.error import URLError
 
+import comparison
 import matplotlib
 import pytest
 import torch
@@ -69,6 +70,11 @@ def failing_download(monkeypatch):
     monkeypatch.delenv("CAMLIB_OFFLINE", raising=False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
+
+
+def pytest_configure(config):
+    if config.getoption("nbval", False):
+        comparison.install()
 
 
 def pytest_collection_finish():

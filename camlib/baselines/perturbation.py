@@ -55,7 +55,7 @@ def rise(
         return lambda buffer, start, stop: blend(picture, source[start:stop].to(picture), None, buffer)
 
     logits = trace.picture_logits(("rise", masks, cells, probability, seed), masks, write, "random masks")
-    scores = logits.softmax(dim=2)[torch.arange(len(logits)), :, target.to(logits.device)]  # [B, N]
+    scores = trace.network.probabilities(logits)[torch.arange(len(logits)), :, target.to(logits.device)]  # [B, N]
     saliency = torch.zeros(len(scores), *trace.size).to(scores)
     for start in range(0, masks, 64):
         saliency += torch.einsum("bn,n...->b...", scores[:, start : start + 64], source[start : start + 64].to(scores))
@@ -193,7 +193,7 @@ class _Masking:
         shift = [int(torch.randint(0, self.jitter + 1, (1,), generator=self.generator)) for _ in self.axes]
         picture, blurred = (torch.roll(shown, shift, dims=self.axes) for shown in (self.picture, self.blurred))
         shown = m * picture + (1 - m) * blurred
-        probability = self.scorer.run(shown).softmax(dim=1)[0, self.target]
+        probability = self.scorer.network.probabilities(self.scorer.run(shown))[0, self.target]
         steep = sum(difference**2 for difference in _differences(values))
         rough = ((steep + 1e-20) ** (power / 2)).sum()
         return probability + l1 * (1 - values).abs().sum() + tv * rough

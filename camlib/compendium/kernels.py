@@ -7,8 +7,10 @@ them once; :class:`SpareKernel`, made in a process forked after that, is such a 
 from __future__ import annotations
 
 import ast
+import atexit
 import builtins
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -87,14 +89,17 @@ def manager_class(lenient: bool = False, spare: SpareKernel | None = None) -> ty
 class SpareKernel:
     """A forked process that becomes a kernel when it is told how; it ends with the process that made it.
 
-    Make it before anything starts a thread. It has what :class:`subprocess.Popen` has and Jupyter asks for.
+    ``method`` "fork" forks this process: make it before anything starts a thread. "forkserver" forks
+    multiprocessing's server, which has loaded what ``set_forkserver_preload`` named, and may be asked at any time.
+    It has what :class:`subprocess.Popen` has and Jupyter asks for.
     """
 
     stdin = stdout = stderr = None
 
-    def __init__(self) -> None:
+    def __init__(self, method: str = "fork") -> None:
         self._orders, orders = multiprocessing.Pipe()
-        self._process = multiprocessing.get_context("fork").Process(target=_become, args=(orders, self._orders))
+        others = self._orders if method == "fork" else None
+        self._process = multiprocessing.get_context(method).Process(target=_become, args=(orders, others))
         self._process.start()
         orders.close()
         self.pid = self._process.pid
@@ -127,8 +132,9 @@ class SpareKernel:
         self._process.kill()
 
 
-def _become(orders: Connection, others: Connection) -> None:
-    others.close()  # so that recv below ends when the other process does
+def _become(orders: Connection, others: Connection | None) -> None:
+    if others is not None:
+        others.close()  # so that recv below ends when the other process does
     os.setsid()  # a Ctrl+C is for the process that waits for the kernel, as with a started one
     with contextlib.suppress(EOFError):
         arguments, environment, folder = orders.recv()
@@ -138,7 +144,8 @@ def _become(orders: Connection, others: Connection) -> None:
         os.chdir(folder)
         from ipykernel.kernelapp import IPKernelApp
 
-        IPKernelApp.launch_instance(arguments)
+        whose = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends when its parent does
+        IPKernelApp.launch_instance([*arguments, whose])
 
 
 class ForkedProvisioner(LocalProvisioner):
@@ -150,9 +157,8 @@ class ForkedProvisioner(LocalProvisioner):
 
     async def launch_kernel(self, cmd: list[str], **settings: Any) -> dict[str, Any]:
         """As the base class says; ``cmd`` is Python's command line."""
-        whose = f"--IPKernelApp.parent_handle={os.getpid()}"  # it ends when its parent does
         self.cwd = settings.get("cwd") or os.getcwd()
-        arguments = [*cmd[cmd.index("ipykernel_launcher") + 1 :], whose]
+        arguments = cmd[cmd.index("ipykernel_launcher") + 1 :]
         self._spare.launch(arguments, dict(settings.get("env", os.environ)), str(self.cwd))
         self.process = self._spare
         self.pid = self.pgid = self._spare.pid
@@ -191,6 +197,8 @@ def preload(notebooks: Iterable[str | Path]) -> None:
         importlib.import_module("ipykernel.kernelapp")
     finally:
         del builtins.get_ipython
+    gc.freeze()  # modules stay: passes of the garbage collector in kernels need not walk through them
+    atexit.register(gc.unfreeze)
 
 
 def imported(notebook: str | Path) -> Iterator[str]:

@@ -24,7 +24,7 @@ def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
         if picture.mode == "P":
             return data
         exact = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("RGB")
-    if (written := _within(exact, limit, dpi)) is not None:
+    if (written := _within(exact, limit, dpi, likely=len(data) <= limit)) is not None:
         return written
     if exact.getcolors(_MANY_COLORS) and _is_faithful(palette := exact.quantize(256), exact):
         return _written(palette, dpi)
@@ -36,12 +36,13 @@ def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
     return _written(rounded, dpi)
 
 
-def _within(picture: Image.Image, limit: int, dpi: int | None) -> bytes | None:
-    """The picture as a PNG of at most ``limit`` bytes, or None; a quick look tells what has no chance to be."""
-    quick = io.BytesIO()
-    picture.save(quick, "PNG", compress_level=6)
-    if quick.tell() > _LARGEST_GAIN * limit:
-        return None
+def _within(picture: Image.Image, limit: int, dpi: int | None, likely: bool = False) -> bytes | None:
+    """The picture as a PNG of at most ``limit`` bytes, or None; unless ``likely``, a quick look says what cannot be."""
+    if not likely:
+        quick = io.BytesIO()
+        picture.save(quick, "PNG", compress_level=6)
+        if quick.tell() > _LARGEST_GAIN * limit:
+            return None
     written = _written(picture, dpi)
     return written if len(written) <= limit else None
 

@@ -159,10 +159,26 @@ def _one_pass(ready: Ready, layer: Layer, inputs: Tensor, change: Change, keepin
     return leaves[0], logits
 
 
-def depends(ready: Ready, layer: Layer, inputs: Tensor, maps: Tensor, logits: Tensor) -> bool:
+def why_unreached(network: Network, ready: Ready, layer: Layer, inputs: Tensor, recording: Recording) -> str:
+    """Why no gradient of the logits reaches a layer, and what to do: one sentence for :class:`Unreached`."""
+    if _depends(ready, layer, inputs, recording):
+        return (
+            f"The logits of {network.name} depend on layer {layer.name!r}, but what follows it has no gradient (an "
+            f"integer or int8 part, argmax, NumPy, torch.inference_mode in its forward). Use a method that needs none: "
+            f"'score-cam', 'ablation-cam', 'recipro-cam', 'rise'."
+        )
+    other = ready.survey.default
+    instead = f", for example {other.name!r}" if other is not None and other.name != layer.name else ""
+    return (
+        f"The logits of {network.name} do not depend on layer {layer.name!r}. Choose a layer on the way to the "
+        f"logits{instead}."
+    )
+
+
+def _depends(ready: Ready, layer: Layer, inputs: Tensor, recording: Recording) -> bool:
     """Whether the logits of a batch change when the feature maps of a layer do; no gradient is asked."""
     changed = []
-    for rows, kept in zip(ready.calls(inputs), ready.calls(maps), strict=True):
+    for rows, kept in zip(ready.calls(inputs), ready.calls(recording.maps), strict=True):
         turned = kept.flip(-1) + kept.std().clamp(min=1.0)
 
         def replace(output: Tensor, turned: Tensor = turned) -> Tensor:
@@ -170,7 +186,7 @@ def depends(ready: Ready, layer: Layer, inputs: Tensor, maps: Tensor, logits: Te
 
         with ready.held() as module, torch.no_grad(), replacing_output(module, layer, replace):
             changed.append(ready.run(module, rows.clone()))
-    return not torch.equal(torch.cat(changed), logits)
+    return not torch.equal(torch.cat(changed), recording.logits.detach())
 
 
 def noisy_moments(

@@ -185,8 +185,7 @@ class Tail:
     def run(self, maps: Tensor) -> Tensor:
         """Logits [n, classes] of ready feature maps [n, K, h, w]; gradients flow if they are switched on."""
         self.rows += len(maps)
-        if len(self.layer.size) != 2:  # seen as rows of a sound, or slices of a volume below each other
-            maps = maps.reshape(*maps.shape[:2], *self.layer.size)
+        maps = self.layer.unfold(maps)
         return self._whole(maps) if self.form == "whole network" else self._behind(maps)
 
     def _settle(self) -> tuple[str, int]:

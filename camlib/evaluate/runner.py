@@ -188,7 +188,7 @@ class Worker:
 
     def _look(self, example: Example, picture: Image.Image) -> _Look:
         inputs = self.network.prepare(picture)[1]
-        probabilities = self.network.logits(inputs[None])[0].softmax(dim=0)
+        probabilities = self.network.probabilities(self.network.logits(inputs[None])[0])
         boxes, unreadable = (), ""
         try:
             boxes = example.boxes

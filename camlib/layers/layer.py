@@ -55,6 +55,15 @@ class Layer:
         """(h, w) in which methods see the maps, whatever the axes of space: a sound is one row, a volume a stack."""
         return prod(self.size[:-1]), self.size[-1]
 
+    def fold(self, maps: Tensor) -> Tensor:
+        """Maps [..., *size] as methods see them, [..., h, w]."""
+        axes = len(self.size)
+        return maps if axes == 2 else maps.reshape(*maps.shape[:-axes], *self.folded)
+
+    def unfold(self, values: Tensor) -> Tensor:
+        """The inverse of :meth:`fold`."""
+        return values if len(self.size) == 2 else values.reshape(*values.shape[:-2], *self.size)
+
     def to_maps(self, output: Tensor) -> Tensor:
         """Read the layer's output (behind the rectifier where the name says so) as feature maps [B, K, h, w]."""
         output = output.dequantize() if output.is_quantized else output

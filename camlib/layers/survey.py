@@ -38,6 +38,7 @@ class Survey:
         batch_matters: whether the logits of a picture depend on its batch mates.
         random: whether two passes of one picture differ.
         draws: whether a pass draws random numbers.
+        logits: of the noise picture, [1, classes].
         why_none: where there is no layer at all, why, and what to do.
     """
 
@@ -53,6 +54,7 @@ class Survey:
     batch_matters: bool
     random: bool
     draws: bool
+    logits: Tensor
     why_none: str
 
     @classmethod
@@ -88,6 +90,7 @@ class Survey:
                 batch_matters=not together and repeated is True,
                 random=repeated is False,
                 draws=drew[0],
+                logits=found.logits,
                 why_none=_why_none(module, found),
             )
 

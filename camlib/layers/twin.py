@@ -62,6 +62,11 @@ class Twin:
             own = [id(tensor) for _, tensor in self._copier.private.values()]
             return structural_copy(self.module, own)
 
+    def name_of(self, original: nn.Module) -> str | None:
+        """Name of the twin's module in the place of one of the caller's; None for one that is not part of it."""
+        counterpart = self.counterpart(original)
+        return next((name for name, child in self.module.named_modules() if child is counterpart), None)
+
     def counterpart(self, original: nn.Module) -> nn.Module | None:
         """The twin's module in the place of one of the caller's; None for a module that is not part of it."""
         return self._copier.counterpart(original)

@@ -20,6 +20,7 @@ from camlib.networks.classes import checked_names, class_index
 from camlib.networks.first_passes import FirstPasses
 from camlib.networks.ready import Ready, Stand
 from camlib.networks.transforms import Reading, read_transform
+from camlib.outputs import OUTPUTS, Functions, TargetFunction, activation_of, name_of, probabilities_of
 from camlib.pictures import Picture, Preprocess, checked_tensor, to_pil
 
 
@@ -40,6 +41,10 @@ class Network:
         name: how figures and tables call the network.
         inputs: what ``forward`` takes beside the picture: a tuple of arguments behind it, or a dictionary by name.
             Tensors [1, ...] are repeated for every picture of a batch.
+        output: what makes probabilities of the module's outputs: "softmax" (one class of several), "sigmoid" (each
+            output by itself: one logit, several labels) or "none" (a regression; outputs that are probabilities
+            already). None decides by a first pass: one output is a sigmoid's, outputs that add up to 1 are taken as
+            they are, both with a warning; anything else is a softmax's.
 
     Attributes:
         verified: whether the weights are the published ones, by the SHA-256 of their file; None where nothing is known.
@@ -57,6 +62,7 @@ class Network:
         class_names: Sequence[str] | Mapping[int, str] | None = None,
         name: str | None = None,
         inputs: Extra = None,
+        output: str | None = None,
     ) -> None:
         checks.check_module(module)
         if transform is not None and not isinstance(transform, Preprocess) and not callable(transform):
@@ -67,13 +73,16 @@ class Network:
         self.class_names = checked_names(class_names)
         self.transform: Preprocess | Callable = transform if transform is not None else Preprocess()
         self._call = call_with(module, inputs)
+        if output not in (None, *OUTPUTS):
+            raise ValueError(f"output={output!r}: expected None or one of {OUTPUTS}.")
+        self._output, self._first_logits = output, None
         if target_layer is None and isinstance(getattr(module, "target_layer", None), str):
             target_layer = module.target_layer
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
 
     def __repr__(self) -> str:
-        size = "x".join(map(str, self.input_size))
-        return f"Network({self.name!r}, input {size}, target layer {self.target_layer or 'found by itself'})"
+        h, w = self.input_size
+        return f"Network({self.name!r}, input {h}x{w}, target layer {self.target_layer or 'found by itself'})"
 
     # -- the module and its views ----------------------------------------------------------------------------------
 
@@ -131,8 +140,31 @@ class Network:
         """
         other = self._view()
         other._call = replace(self._call, read=read)
-        other.class_names = None
+        other.class_names, other._output = None, None
         return other
+
+    def with_targets(self, functions: Sequence[TargetFunction]) -> Network:
+        """The same network with functions of its output in the place of classes, whatever the module returns.
+
+        Each function takes the output for a batch and returns one number a picture, [B]: the score of a regression, a
+        difference of two logits, the similarity to an embedding, the mean over some pixels of a segmentation.
+        """
+        other = self.with_output(Functions(tuple(functions)))
+        other.class_names = [name_of(function) for function in functions]
+        other._output = "none"
+        return other
+
+    @property
+    def output(self) -> str:
+        """What makes probabilities of the module's outputs: "softmax", "sigmoid" or "none"."""
+        if self._output is None:
+            first = self.survey().logits if self._first_logits is None else self._first_logits
+            self._output = activation_of(first, self.name)
+        return self._output
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities of outputs [..., C] by :attr:`output`, same shape; with "none" the outputs themselves."""
+        return probabilities_of(logits, self.output)
 
     def with_module(self, module: nn.Module) -> Network:
         """The same settings for another module of the same structure (other weights): its layers are known already."""
@@ -144,6 +176,7 @@ class Network:
     def _view(self) -> Network:
         other = copy.copy(self)
         other.__dict__.pop("reading", None)
+        other._first_logits = None
         return other
 
     # -- pictures --------------------------------------------------------------------------------------------------
@@ -219,9 +252,12 @@ class Network:
         transform makes.
         """
         first = FirstPasses(self._stand, self._call, self.name, self.class_names)
-        shape = first.usual_shape(self.reading.preprocess) if inputs is None else tuple(inputs.shape[1:])
+        shape = first.usual_shape(self.preprocess) if inputs is None else tuple(inputs.shape[1:])
         like = torch.empty(0, device=self.device, dtype=self.dtype) if inputs is None else inputs
-        return first.ready(shape, like)
+        ready = first.ready(shape, like)
+        if self._first_logits is None:
+            self._first_logits = ready.survey.logits
+        return ready
 
     @contextmanager
     def held(self) -> Iterator[nn.Module]:
@@ -252,13 +288,11 @@ class Network:
             return self.check_logits(ready.run(module, inputs), inputs).float()
 
     def predict(self, photo: Picture, top: int = 5) -> list[tuple[int, str, float]]:
-        """The ``top`` most probable classes of one picture as (index, name, softmax probability)."""
-        probabilities = self.logits(self.prepare(photo)[1][None])[0].softmax(dim=0)
+        """The ``top`` most probable classes of one picture as (index, name, probability)."""
+        probabilities = self.probabilities(self.logits(self.prepare(photo)[1][None])[0])
         best = probabilities.topk(min(top, probabilities.numel()))
-        return [
-            (index, self.class_name(index), value)
-            for index, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        ]
+        found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [(index, self.class_name(index), value) for index, value in found]
 
     # -- classes ---------------------------------------------------------------------------------------------------
 
@@ -288,20 +322,17 @@ class Network:
             return plain_name(self.module, layer)
         if not isinstance(layer, nn.Module):
             raise TypeError(f"A layer is a name or a module; given {type(layer).__name__}.")
-        twin = self._stand.twin()
-        counterpart = twin.counterpart(layer)
-        for name, child in twin.module.named_modules():
-            if child is counterpart:
-                return name
-        raise ValueError(f"This {type(layer).__name__} is not part of {self.name}. Name one of its own layers.")
+        name = self._stand.twin().name_of(layer)
+        if name is None:
+            raise ValueError(f"This {type(layer).__name__} is not part of {self.name}. Name one of its own layers.")
+        return name
 
     def layers(self, depth: int | None = None) -> list[Layer]:
         """The layers that can be explained, in order of computation, with the size of their feature maps.
 
         ``depth`` limits the list to names with at most so many parts ("layer4" has one, "layer4.1" two).
         """
-        found = self.survey().layers
-        return [layer for layer in found if depth is None or layer.name.count(".") < depth]
+        return [layer for layer in self.survey().layers if depth is None or layer.name.count(".") < depth]
 
     @property
     def default_layer(self) -> Layer:

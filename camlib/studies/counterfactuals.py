@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.explanation import Explanation, Target, compare
+from camlib.engine.batches import Target
+from camlib.explanation import Explanation, compare
 from camlib.networks import Network
 from camlib.pictures import Picture
 

@@ -178,5 +178,6 @@ def _rises(trace: Trace, b: int, target: int, maps: Tensor, blur: tuple[int, flo
         blend(picture, masks[start:stop], filler, buffer)
 
     run: Writer = write
-    probabilities = trace.scorer().logits(len(masks), run, "groups").softmax(dim=1)[:, target].to(maps)
+    logits = trace.scorer().logits(len(masks), run, "groups")
+    probabilities = trace.network.probabilities(logits)[:, target].to(maps)
     return (probabilities[1:] - probabilities[0]).relu()

@@ -147,7 +147,7 @@ def _weights(
                 channels = trace.live[b].nonzero().flatten()
                 for draw in range(draws if len(channels) else 0):
                     logits = trace.scorer().logits(len(channels), masked(b, channels, draw), key[0]).to(made)
-                    made[b, channels] += (logits.softmax(dim=1) if probabilities else logits) / draws
+                    made[b, channels] += (trace.network.probabilities(logits) if probabilities else logits) / draws
                     advance(len(channels))
         return made
 

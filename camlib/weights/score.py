@@ -5,18 +5,16 @@ All of them read the same K forward passes (:meth:`Trace.masked_logits`), which 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from camlib.engine.masking import Masking, filler_of
-from camlib.registry import method
+from camlib.registry import Detailed, method
 from camlib.trace import Trace
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
-SCORES: dict[str, Callable[[Tensor], Tensor]] = {"probability": lambda y: y.softmax(dim=-1), "logit": lambda y: y}
-"""What a class's score can be, from logits [..., C]."""
+SCORES = ("probability", "logit")
+"""What a class's score can be."""
 
 
 @method(
@@ -37,15 +35,18 @@ def score_cam(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
     ``masks``, ``align_corners``, ``order``, ``filler`` and ``precision`` are those of
     :class:`camlib.engine.masking.Masking`: ``masks="unshifted"`` is eq. 1 as printed, ``filler`` what eq. 2 leaves of
-    the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. Channels that are constant get
-    weight 0.
+    the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. ``passes=64`` scores 64 landmark
+    masks and carries their scores to the channels that look like them; None scores all, exactly. The details then tell
+    the passes and the correlation with the exact map that is to be expected. Channels that are constant get weight 0.
     """
-    return class_probabilities(trace, target, Masking(masks, align_corners, order, filler, precision=precision))
+    masking = Masking(masks, align_corners, order, filler, precision=precision, passes=passes)
+    return _told(trace, target, masking, class_probabilities(trace, target, masking))
 
 
 @method(
@@ -65,14 +66,15 @@ def score_cam_cic(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1].
 
-    ``align_corners``, ``order`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``order``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
     increase = class_probabilities(trace, target, masking) - blank_probabilities(trace, target, filler)[:, None]
-    return increase * trace.live
+    return _told(trace, target, masking, increase * trace.live)
 
 
 @method(
@@ -93,19 +95,21 @@ def score_cam_softmax(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Softmax over the live channels of the target's logit, [B, K], sums to 1; so read pytorch-grad-cam and torchcam.
 
     The algorithm also subtracts the logit of a blank picture, which a softmax does not notice. ``score="probability"``
     puts the probability there, as Wang et al. 2019 print it for captions (below eq. 8). Numbers in [0, 1] leave a
     softmax no weight above e = 2.72 times another: the map is close to the plain sum of all channels.
-    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``. Raises ValueError for another
-    ``score``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``. Raises ValueError
+    for another ``score``.
     """
     if score not in SCORES:
-        raise ValueError(f"score={score!r}: expected one of {tuple(SCORES)}.")
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    return softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
+        raise ValueError(f"score={score!r}: expected one of {SCORES}.")
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
+    weights = softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
+    return _told(trace, target, masking, weights)
 
 
 @method(
@@ -125,13 +129,14 @@ def score_cam_raw(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper.
 
-    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    return masked_scores(trace, target, masking, "logit")
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
+    return _told(trace, target, masking, masked_scores(trace, target, masking, "logit"))
 
 
 @method(
@@ -150,13 +155,21 @@ def score_cam_binary(
     align_corners: bool = False,
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1].
 
-    ``align_corners``, ``filler`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("binary", align_corners, filler=filler, precision=precision)
-    return class_probabilities(trace, target, masking)
+    masking = Masking("binary", align_corners, filler=filler, precision=precision, passes=passes)
+    return _told(trace, target, masking, class_probabilities(trace, target, masking))
+
+
+def _told(trace: Trace, target: Tensor, masking: Masking, weights: Tensor) -> Tensor | Detailed:
+    """The weights; under a budget of passes with what it did to each picture beside them."""
+    if masking.passes is None:
+        return weights
+    return Detailed(weights, tuple(trace.budget(target, masking, weights)))
 
 
 def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tensor:
@@ -166,7 +179,12 @@ def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tenso
 
 def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str) -> Tensor:
     """Score ("probability" or "logit") of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return of_class(SCORES[score](trace.masked_logits(masking)), target) * trace.live
+    return of_class(scores_of(trace, trace.masked_logits(masking), score), target) * trace.live
+
+
+def scores_of(trace: Trace, logits: Tensor, score: str) -> Tensor:
+    """Scores of all classes from logits [..., C]: probabilities by the network's output activation, or the logits."""
+    return trace.network.probabilities(logits) if score == "probability" else logits
 
 
 def of_class(scores: Tensor, target: Tensor) -> Tensor:
@@ -187,7 +205,7 @@ def blank_logits(trace: Trace, filler: str = "mean") -> Tensor:
 
 def blank_probabilities(trace: Trace, target: Tensor, filler: str = "mean") -> Tensor:
     """Softmax probability of the target class for a picture that is ``filler`` throughout, [B]."""
-    return of_class(blank_logits(trace, filler).softmax(dim=2), target)[:, 0]
+    return of_class(trace.network.probabilities(blank_logits(trace, filler)), target)[:, 0]
 
 
 def softmax_over_live(scores: Tensor, live: Tensor) -> Tensor:

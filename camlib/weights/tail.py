@@ -71,7 +71,7 @@ def recipro_cam(trace: Trace, target: Tensor, *, gaussian: bool = False, score: 
         return lambda buffer, start, stop: torch.mul(features[start:stop], spread[start:stop], out=buffer)
 
     logits = trace.tail_logits(("positions", gaussian), h * w, write, "single positions")
-    scores = logits.softmax(dim=2) if score == "probability" else logits
+    scores = trace.network.probabilities(logits) if score == "probability" else logits
     return _of_class(scores, target).view(-1, h, w)
 
 

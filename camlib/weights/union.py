@@ -20,7 +20,7 @@ from camlib.engine.masking import Masking, blend, filler_of
 from camlib.engine.scoring import Writer
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
-from camlib.weights.score import SCORES, blank_logits, blank_probabilities, masked_scores, of_class
+from camlib.weights.score import SCORES, blank_logits, blank_probabilities, masked_scores, of_class, scores_of
 
 __all__ = ["Union", "amd", "ams", "amu", "blank_probabilities", "kept_probabilities", "region_map", "union_cam"]
 
@@ -126,13 +126,13 @@ def ams(
 
 def kept_probabilities(trace: Trace, target: Tensor, maps: Tensor, filler: str = "mean") -> Tensor:
     """Probability of the target for the picture behind each map, [B, n]; maps [B, n, h, w] are masks, 1 keeps all."""
-    return of_class(_kept_logits(trace, maps, filler).softmax(dim=2), target)
+    return of_class(trace.network.probabilities(_kept_logits(trace, maps, filler)), target)
 
 
 def _added(trace: Trace, target: Tensor, maps: Tensor, filler: str, score: str) -> Tensor:
     """Score of the target for the picture behind each map, less that of the blank picture, [B, n] (eq. 4, 5 and 7)."""
-    of = SCORES[score]
-    return of_class(of(_kept_logits(trace, maps, filler)) - of(blank_logits(trace, filler)), target)
+    kept, blank = (scores_of(trace, y, score) for y in (_kept_logits(trace, maps, filler), blank_logits(trace, filler)))
+    return of_class(kept - blank, target)
 
 
 def _kept_logits(trace: Trace, maps: Tensor, filler: str) -> Tensor:
@@ -194,7 +194,7 @@ def union_cam(
     Raises:
         ValueError: an option has another value than those named.
     """
-    for name, given, allowed in (("score", score, tuple(SCORES)), ("rectified", rectified, RECTIFIED)):
+    for name, given, allowed in (("score", score, SCORES), ("rectified", rectified, RECTIFIED)):
         if given not in allowed:
             raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
     denoised, region = amd(trace, target, theta), region_map(trace, target, filler, score, rectified != "neither")

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from architectures import quick, ready
+from architectures import quick, ready, slim
 from torch import Tensor, nn
 from torchvision.models import get_model, list_models
 
@@ -108,6 +108,7 @@ TIMM_TOKENS = {
     "pit_ti_224": ("transformers.2.blocks.3.norm1", None),  # three stages; the last is the shortest
 }
 TIMM_SIZES = {"selecsls42": 128, "pit_ti_224": 224}
+TIMM_SLIM = {"vgg11": {"mlp_ratio": 1 / 64}}  # 64 neurons between its linear layers instead of 4096
 
 passed: dict[str, set[str]] = {"torchvision": set(), "timm": set()}
 
@@ -128,13 +129,13 @@ def torchvision_network(name: str) -> Network:
         size, settings["init_weights"] = 128, False
     elif name == "maxvit_t":
         size = 224
-    module = quick(lambda: get_model(name, weights=None, **settings), size)
+    module = quick(lambda: slim(get_model(name, weights=None, **settings)), size)
     return Network(module, transform=Preprocess((size, size)), name=name)
 
 
 def timm_network(name: str) -> Network:
     size = TIMM_SIZES.get(name, 64)
-    settings = {"img_size": size} if name in TIMM_TOKENS else {}
+    settings = {"img_size": size} if name in TIMM_TOKENS else TIMM_SLIM.get(name, {})
     module = quick(lambda: timm.create_model(name, pretrained=False, **settings), size)
     return Network(module, transform=Preprocess((size, size)), name=name)
 

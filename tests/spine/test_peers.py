@@ -6,6 +6,7 @@ The pixel baselines run through captum and are compared with backward passes wri
 import copy
 from functools import cache
 
+import architectures
 import helpers
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ def named(name: str) -> tuple[Network, Tensor, int]:
     if name == "efficientnet-lite0":
         return helpers.lite0(), helpers.bull_mastiff(), 243
     net = camlib.load_network(name, weights=None, seed=0)
+    architectures.slim(net.module)
     size = 224 if name == "resnet18" else 96
     x = net.with_input_size(size).prepare(camlib.load_photo("bull-mastiff"))[1][None]
     return net, x, int(net.logits(x).argmax())

@@ -1,6 +1,7 @@
 """CIFAR-10: how its pictures are drawn, and what the kept networks reach on those that they have not seen."""
 
 import os
+from functools import cache
 
 import numpy as np
 import pytest
@@ -51,12 +52,21 @@ def test_front_door_and_training_prepare_pictures_alike(name):
     torch.testing.assert_close(by_door, normalized(pictures), rtol=0, atol=1e-6)
 
 
-@every_network
-def test_stated_accuracy_is_reached_on_the_test_set(name):
+@pytest.fixture(scope="module")
+def read_once():
+    """The test set is decoded once for both networks."""
     try:
         location()
     except FileNotFoundError:
         pytest.skip("no CIFAR-10 here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cifar10, "read", cache(cifar10.read))
+        yield
+
+
+@pytest.mark.usefixtures("read_once")
+@every_network
+def test_stated_accuracy_is_reached_on_the_test_set(name):
     found = cifar10.held_out_accuracy(camlib.load_network(name).module)
     # A few pictures in 10,000 may change sides with the rounding of another processor, or of another JPEG decoder.
     assert found == pytest.approx(record_of(name)["accuracy"], abs=2e-3)
