@@ -206,6 +206,7 @@ class Trace:
         key = (samples, noise, seed)
         wanted = {tuple(t.tolist()): t for t in [*self.targets, target]}
         known = self._moments.setdefault(key, {})
+        self._recorded()  # raises where there is no layer
         if tuple(target.tolist()) not in known:
             with self._saying_where():
                 found = recording.noisy_moments(

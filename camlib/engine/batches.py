@@ -125,8 +125,9 @@ def _prepare_one(net: Network, photo: Any, ready: bool) -> Prepared:
 
 
 def in_color(picture: Tensor) -> Tensor:
-    """A picture of one or three colors in three, [3, H, W]; [3, L], [3, D, H, W]."""
-    return picture.expand(3, *picture.shape[1:])
+    """A picture of any number of channels in three colors, [3, H, W]; [3, L], [3, D, H, W]."""
+    colors = picture if picture.shape[0] in (1, 3) else picture.mean(dim=0, keepdim=True)
+    return colors.expand(3, *picture.shape[1:])
 
 
 def batches(pictures: Mapping[int, Prepared]) -> Iterable[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,13 +72,17 @@ class Recording:
 
     def score_gradient(self, score: Score) -> Tensor:
         """Pixel gradients of each picture's score, [B, K, h, w]. Raises :class:`Unreached` as :meth:`gradient` does."""
+        return widened(self._without_checkpoints(lambda: self._gradient(score)))
+
+    def _without_checkpoints(self, differentiate: Callable[[], Any]) -> Any:
+        """What ``differentiate`` finds; a reentrant checkpoint allows no gradient of a single tensor and is left out."""
         try:
-            return widened(self._gradient(score))
-        except RuntimeError:  # a reentrant checkpoint allows no gradient of a single tensor
-            if self._keeping:
+            return differentiate()
+        except RuntimeError as error:
+            if self._keeping or "checkpoint" not in str(error):
                 raise
             self._try_keeping()
-            return widened(self._gradient(score))
+            return differentiate()
 
     def hessian_product(self, score: Score, vector: Tensor) -> tuple[Tensor, Tensor]:
         """(g, Hv): gradient of each picture's score, and its Hessian times ``vector``, both [B, K, h, w].
@@ -85,7 +90,7 @@ class Recording:
         The gradient is differentiated again in the direction of the vector, so that no Hessian is ever formed: one more
         backward pass. Zeros where the score is linear in the maps. Raises :class:`Unreached` as :meth:`gradient` does.
         """
-        g = self._gradient(score, again=True)
+        g = self._without_checkpoints(lambda: self._gradient(score, again=True))
         product = torch.zeros_like(g.detach())
         if g.requires_grad:
             with self._ready.twin.lock, torch.inference_mode(False), torch.enable_grad():

@@ -101,6 +101,8 @@ class Reader:
         shape = tuple(output.tensor.shape)
         natural, last = tuple(range(1, len(shape))), _last(len(shape))
         usual = [last, natural] if output.channels_last else [natural, last]
+        if prod(shape[axis] for axis in usual[0][1:]) < 2:
+            return None  # a pooled vector
         if response is not None:
             best = max(permutations(natural), key=lambda axes: self._evidence(axes, usual, response))
             if self._follows(best, shape, response, _PROVEN):

@@ -48,7 +48,8 @@ def read_transform(transform: Preprocess | Callable | None) -> Reading:
     if any(level is None for level in levels):
         return _told(told)
     black, gray, white = (level[0] for level in levels)
-    size, span = levels[0][1], white - black
+    size = levels[0][1] if levels[0][1] != (_SIDE, _SIDE) else told.get("size", Preprocess().size)
+    span = white - black
     if bool((span.abs() < _NARROW).all()):
         return Reading(Preprocess(size), False, _narrow(black, white))
     if bool((black + 0.2 * span - gray).abs().max() > 0.01 * span.abs().max()) or not bool(span.abs().min() > 0):

@@ -38,12 +38,12 @@ HALF = (0.5,) * 3
 READABLE = {
     "of pictures in 0..1": (pipeline(FLOAT, v2.Normalize(MEAN, STD)), MEAN, STD),
     "of pictures in 0..255": (pipeline(v2.ToDtype(torch.float32), v2.Normalize(*BYTES)), MEAN, STD),
-    "plain numbers": (transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.5, 0.5)]), HALF, HALF),
+    "plain numbers": (pipeline(FLOAT, transforms.Normalize(0.5, 0.5)), HALF, HALF),
     "one value for three colors": (pipeline(FLOAT, v2.Normalize((0.5,), (0.25,))), HALF, (0.25,) * 3),
     "a function": (of_an_array, HALF, HALF),
     "a function inside": (pipeline(FLOAT, lambda x: (x - 0.5) / 0.5), HALF, HALF),
     "gray": (pipeline(FLOAT, v2.Grayscale(), v2.Normalize((0.4,), (0.2,))), (0.4,), (0.2,)),
-    "in a module": (torch.nn.Sequential(v2.Resize(32), v2.PILToTensor(), FLOAT, v2.Normalize(MEAN, STD)), MEAN, STD),
+    "in a module": (torch.nn.Sequential(v2.Resize((32, 32)), v2.PILToTensor(), FLOAT, v2.Normalize(MEAN, STD)), MEAN, STD),
 }
 
 
@@ -61,6 +61,12 @@ def test_mean_std_and_size_are_what_the_transform_does(transform, mean, std):
         color = constant_color(net, inputs, level)
         expected = (level - torch.tensor(mean)) / torch.tensor(std)
         torch.testing.assert_close(color.mean(dim=(1, 2)), expected, rtol=0, atol=0.02)
+
+
+def test_a_transform_that_does_not_resize_says_nothing_about_the_size():
+    net = network(transforms.Compose([transforms.ToTensor(), transforms.Normalize(MEAN, STD)]))
+    assert net.input_size == (224, 224)
+    assert camlib.explain(net, PHOTO, target=1).heatmap.shape == PHOTO.size[::-1]
 
 
 def test_numbers_that_are_written_down_are_taken_exactly():
