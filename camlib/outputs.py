@@ -51,15 +51,25 @@ def probabilities_of(outputs: Tensor, activation: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Functions:
-    """Reads whatever a module returns by functions of it: ``read(output)`` is [B, functions].
+    """Reads whatever a module returns for a batch by functions of it, [B, functions].
 
     Raises ValueError when it runs, for a function that does not return one number a picture.
     """
 
     functions: tuple[TargetFunction, ...]
 
-    def __call__(self, output: Any) -> Tensor:
-        return torch.stack([_checked(function, function(output)) for function in self.functions], dim=1)
+    def __call__(self, output: Any, pictures: int) -> Tensor:
+        return torch.stack([_checked(function, function(output), pictures) for function in self.functions], dim=1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Reads whatever a module returns for a batch by one function, from the output to [B, n]."""
+
+    function: Callable[[Any], Tensor]
+
+    def __call__(self, output: Any, pictures: int) -> Tensor:
+        return self.function(output)
 
 
 def name_of(function: TargetFunction) -> str:
@@ -68,11 +78,11 @@ def name_of(function: TargetFunction) -> str:
     return "target function" if name == "<lambda>" else name
 
 
-def _checked(function: TargetFunction, value: Any) -> Tensor:
-    if isinstance(value, Tensor) and value.dim() == 1:
+def _checked(function: TargetFunction, value: Any, pictures: int) -> Tensor:
+    if isinstance(value, Tensor) and value.shape == (pictures,):
         return value
     given = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
     raise ValueError(
-        f"{name_of(function)} returned {given}; a target function returns one number a picture, [B]: for example "
-        f"lambda y: y[:, 3] - y[:, 5], or masks.mean(dim=(1, 2))."
+        f"{name_of(function)} returned {given} for {pictures} picture(s); a target function returns one number a "
+        f"picture, [{pictures}]: for example lambda y: y[:, 3] - y[:, 5], or masks.mean(dim=(1, 2))."
     )

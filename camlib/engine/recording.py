@@ -75,7 +75,7 @@ class Recording:
         return widened(self._without_checkpoints(lambda: self._gradient(score)))
 
     def _without_checkpoints(self, differentiate: Callable[[], Any]) -> Any:
-        """What ``differentiate`` finds; a reentrant checkpoint allows no gradient of a single tensor and is left out."""
+        """What ``differentiate`` finds; a reentrant checkpoint allows no gradient of one tensor and is left out."""
         try:
             return differentiate()
         except RuntimeError as error:
@@ -124,12 +124,13 @@ def on(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def record(
-    network: Network, ready: Ready, layer: Layer, inputs: Tensor, change: Change = lambda maps: maps
+    network: Network, ready: Ready, layer: Layer | None, inputs: Tensor, change: Change = lambda maps: maps
 ) -> Recording:
     """One forward pass of a checked batch; the part behind the layer sees ``change(maps)``.
 
-    Raises ValueError if the layer did not run, and what :meth:`camlib.Network.check_logits` raises.
+    Raises ValueError if there is no layer or it did not run, and what :meth:`camlib.Network.check_logits` raises.
     """
+    layer = network.layer_of(None, ready.survey) if layer is None else layer
     return Recording(network, ready, layer, inputs, change)
 
 

@@ -15,8 +15,12 @@ from camlib.layers.layer import Layer
 from camlib.layers.locating import Response
 from camlib.layers.probing import Output, Probe, is_numbers
 
-_PROVEN, _LIKELY = 0.3, 0.1
-"""Slopes from which on an axis of an output follows an axis of the picture (1 is exactly, 0 not at all)."""
+_PROVEN = 0.3
+"""Slope from which on an axis of an output follows an axis of the picture (1 is exactly, 0 not at all)."""
+_SURER = 0.5
+"""By how much the evidence for an unusual reading must exceed that for the usual one."""
+_SHORTEST = 4
+"""Positions of an axis from which on its slope, and the order of its tokens, mean something by themselves."""
 _ALIKE = 0.5
 """Correlation from which on tokens are taken to lie in an order."""
 _MOST_CLASS_TOKENS = 8
@@ -35,6 +39,7 @@ class Reader:
     responses: dict[str, Response]
     _orders: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict)  # grid -> order of its tokens
     _layers: dict[tuple[int, int], Layer | None] = field(default_factory=dict)
+    _proven_sizes: set[tuple[int, ...]] = field(default_factory=set)
 
     def layers(self) -> list[Layer]:
         """Every spatial layer in the order in which the network computes them."""
@@ -104,29 +109,43 @@ class Reader:
         if prod(shape[axis] for axis in usual[0][1:]) < 2:
             return None  # a pooled vector
         if response is not None:
-            best = max(permutations(natural), key=lambda axes: self._evidence(axes, usual, response))
-            if self._follows(best, shape, response, _PROVEN):
-                return best
+            proven = self._proven_axes(usual, shape, response)
+            if proven is not None:
+                self._proven_sizes.add(tuple(shape[axis] for axis in proven[1:]))
+                return proven
             if self._contradicts(usual[0], shape, response):
                 return None
-        fitting = [axes for axes in usual if _proportional([shape[axis] for axis in axes[1:]], self.probe.input_size)]
-        if fitting:
-            return fitting[0]
-        return usual[0] if response is not None and self._follows(usual[0], shape, response, _LIKELY) else None
+        for axes in usual:
+            size = tuple(shape[axis] for axis in axes[1:])
+            if size in self._proven_sizes or _proportional(size, self.probe.input_size):
+                return axes
+        return None
+
+    def _proven_axes(
+        self, usual: list[tuple[int, ...]], shape: tuple[int, ...], response: Response
+    ) -> tuple[int, ...] | None:
+        """The reading that the picture proves: the usual one, or another one for which much more speaks."""
+        best = max(permutations(sorted(usual[0])), key=lambda axes: self._evidence(axes, response))
+        unusual = best != usual[0]
+        long = all(shape[axis] >= _SHORTEST for axis in best[1:] if shape[axis] > 1)
+        surer = self._evidence(best, response) > self._evidence(usual[0], response) + _SURER
+        for axes in [best, usual[0]] if unusual and long and surer else [usual[0]]:
+            if self._follows(axes, shape, response):
+                return axes
+        return None
 
     def _pairs(self, axes: tuple[int, ...]) -> list[tuple[int, int]]:
         """(axis of the output, axis of the picture that it would be); the last axes of the picture are meant."""
         first = len(self.probe.input_size) - (len(axes) - 1)
         return [(axis, first + position) for position, axis in enumerate(axes[1:])]
 
-    def _evidence(self, axes: tuple[int, ...], usual: list[tuple[int, ...]], response: Response) -> float:
-        preferred = 0.1 * (axes == usual[0]) + 0.05 * (axes == usual[1])
+    def _evidence(self, axes: tuple[int, ...], response: Response) -> float:
         followed = sum(response.slopes[axis - 1][own] for axis, own in self._pairs(axes))
-        return preferred + followed - 0.5 * sum(map(abs, response.slopes[axes[0] - 1]))
+        return followed - 0.5 * sum(map(abs, response.slopes[axes[0] - 1]))
 
-    def _follows(self, axes: tuple[int, ...], shape: tuple[int, ...], response: Response, slope: float) -> bool:
+    def _follows(self, axes: tuple[int, ...], shape: tuple[int, ...], response: Response) -> bool:
         """Whether every axis of space, if it is longer than 1, goes along its axis of the picture."""
-        return all(response.slopes[axis - 1][own] >= slope for axis, own in self._pairs(axes) if shape[axis] > 1)
+        return all(response.slopes[axis - 1][own] >= _PROVEN for axis, own in self._pairs(axes) if shape[axis] > 1)
 
     def _contradicts(self, axes: tuple[int, ...], shape: tuple[int, ...], response: Response) -> bool:
         """Whether an axis of some length goes along another axis of the picture than its own (attention weights)."""
@@ -252,7 +271,9 @@ def _correlations(
 
 
 def _ranked(size: tuple[int, ...], places: Tensor) -> tuple[int, ...] | None:
-    """The order of tokens by the rank of their places; None where two would lie in one cell."""
+    """The order of tokens by the rank of their places; None where two would lie in one cell, or there are too few."""
+    if min(size) < _SHORTEST:
+        return None
     cell = torch.zeros(prod(size), dtype=torch.long)
     for axis, side in enumerate(size):
         rank = places[axis - len(size)].argsort().argsort()

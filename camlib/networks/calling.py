@@ -15,6 +15,8 @@ from camlib.layers import kept_random_state
 
 Extra = tuple | list | Mapping[str, Any] | None
 """Arguments of a module's forward beside the picture: a tuple behind it, or a dictionary by name."""
+Read = Callable[[Any, int], Tensor]
+"""From a module's output and the number of pictures to logits [B, classes]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +29,25 @@ class Call:
     Attributes:
         extra: the arguments; a tuple follows the pictures, a dictionary goes by name.
         keyword: name of the parameter that takes the pictures; "" for the first position.
-        read: from the module's output to logits [B, classes]; None where that is what it returns.
+        read: from the module's output and the number of pictures to logits [B, classes]; None where it returns them.
     """
 
     extra: Extra = None
     keyword: str = ""
-    read: Callable[[Any], Tensor] | None = None
+    read: Read | None = None
 
     def __call__(self, module: nn.Module, pictures: Tensor) -> Any:
-        output = module(pictures) if self.extra is None else self._with_extra(module, pictures)
-        return logits_of(output if self.read is None else self.read(output), pictures)
+        return self.logits(self.output(module, pictures), pictures)
+
+    def output(self, module: nn.Module, pictures: Tensor) -> Any:
+        """Whatever the module returns."""
+        return module(pictures) if self.extra is None else self._with_extra(module, pictures)
+
+    def logits(self, output: Any, pictures: Tensor) -> Any:
+        """The logits in an output; a regression's [B] become [B, 1]."""
+        found = output if self.read is None else self.read(output, len(pictures))
+        one_each = isinstance(found, Tensor) and found.dim() < 2 and found.numel() == len(pictures)
+        return found.reshape(len(pictures), 1) if one_each else found
 
     def _with_extra(self, module: nn.Module, pictures: Tensor) -> Any:
         if not isinstance(self.extra, Mapping):
@@ -51,7 +62,7 @@ class Call:
         return tuple((name, _kind(value)) for name, value in extra), self.read
 
 
-def call_with(module: nn.Module, extra: Extra, read: Callable[[Any], Tensor] | None = None) -> Call:
+def call_with(module: nn.Module, extra: Extra, read: Read | None = None) -> Call:
     """The :class:`Call` of a module with arguments beside the picture; raises TypeError for another kind of those."""
     if extra is not None and not isinstance(extra, tuple | list | Mapping):
         raise TypeError(
@@ -83,13 +94,6 @@ def _kind(value: Any) -> Hashable:
     if isinstance(value, Tensor):
         return tuple(value.shape), value.dtype
     return value if isinstance(value, Hashable) else type(value)
-
-
-def logits_of(output: Any, pictures: Tensor) -> Any:
-    """A regression's output [B] as logits [B, 1]; everything else as it is."""
-    if isinstance(output, Tensor) and output.dim() < 2 and output.numel() == len(pictures):
-        return output.reshape(len(pictures), 1)
-    return output
 
 
 @dataclass(frozen=True, eq=False)

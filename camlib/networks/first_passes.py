@@ -63,12 +63,12 @@ class FirstPasses:
         if len(pictures) > 1:
             return self.call(module, pictures)
         try:
-            logits = self.call(module, pictures)
+            output = self.call.output(module, pictures)
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:
             raise checks.failed(error, self.stand.module, pictures, self.name, self._runs_on) from error
-        return checks.check_logits(logits, pictures, self.name, self.class_names)
+        return checks.check_logits(self.call.logits(output, pictures), pictures, self.name, self.class_names)
 
     def _runs_on(self, noise: Tensor) -> bool:
         twin = self.stand.twin()

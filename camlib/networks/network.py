@@ -19,8 +19,8 @@ from camlib.networks.calling import Extra, call_with
 from camlib.networks.classes import checked_names, class_index
 from camlib.networks.first_passes import FirstPasses
 from camlib.networks.ready import Ready, Stand
-from camlib.networks.transforms import Reading, read_transform
-from camlib.outputs import OUTPUTS, Functions, TargetFunction, activation_of, name_of, probabilities_of
+from camlib.networks.transforms import Transforming, read_transform
+from camlib.outputs import OUTPUTS, Functions, Reading, TargetFunction, activation_of, name_of, probabilities_of
 from camlib.pictures import Picture, Preprocess, checked_tensor, to_pil
 
 
@@ -138,10 +138,7 @@ class Network:
         Returns:
             A network whose "classes" are the n numbers; they have no names.
         """
-        other = self._view()
-        other._call = replace(self._call, read=read)
-        other.class_names, other._output = None, None
-        return other
+        return self._read_by(Reading(read), None, None)
 
     def with_targets(self, functions: Sequence[TargetFunction]) -> Network:
         """The same network with functions of its output in the place of classes, whatever the module returns.
@@ -149,9 +146,12 @@ class Network:
         Each function takes the output for a batch and returns one number a picture, [B]: the score of a regression, a
         difference of two logits, the similarity to an embedding, the mean over some pixels of a segmentation.
         """
-        other = self.with_output(Functions(tuple(functions)))
-        other.class_names = [name_of(function) for function in functions]
-        other._output = "none"
+        return self._read_by(Functions(tuple(functions)), [name_of(function) for function in functions], "none")
+
+    def _read_by(self, read: Functions | Reading, names: list[str] | None, output: str | None) -> Network:
+        other = self._view()
+        other._call = replace(self._call, read=read)
+        other.class_names, other._output = names, output
         return other
 
     @property
@@ -182,7 +182,7 @@ class Network:
     # -- pictures --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def reading(self) -> Reading:
+    def reading(self) -> Transforming:
         """What could be found out about the transform."""
         return read_transform(self.transform)
 

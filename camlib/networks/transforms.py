@@ -17,7 +17,7 @@ _NARROW = 0.05
 
 
 @dataclass(frozen=True)
-class Reading:
+class Transforming:
     """How pictures reach the network, as far as it could be found out.
 
     Attributes:
@@ -31,7 +31,7 @@ class Reading:
     fault: str = ""
 
 
-def read_transform(transform: Preprocess | Callable | None) -> Reading:
+def read_transform(transform: Preprocess | Callable | None) -> Transforming:
     """Size, mean and standard deviation of a transform.
 
     A callable gets a black, a gray and a white picture: where it maps them along a line, whatever it is made of, that
@@ -39,9 +39,9 @@ def read_transform(transform: Preprocess | Callable | None) -> Reading:
     ``size`` and ``crop_size`` are read.
     """
     if transform is None:
-        return Reading(Preprocess(), True)
+        return Transforming(Preprocess(), True)
     if isinstance(transform, Preprocess):
-        return Reading(transform, True)
+        return Transforming(transform, True)
     told = _attributes(transform)
     with kept_random_state(), torch.no_grad():
         levels = [_level(transform, value) for value in (0, 51, 255)]
@@ -51,15 +51,15 @@ def read_transform(transform: Preprocess | Callable | None) -> Reading:
     size = levels[0][1] if levels[0][1] != (_SIDE, _SIDE) else told.get("size", Preprocess().size)
     span = white - black
     if bool((span.abs() < _NARROW).all()):
-        return Reading(Preprocess(size), False, _narrow(black, white))
+        return Transforming(Preprocess(size), False, _narrow(black, white))
     if bool((black + 0.2 * span - gray).abs().max() > 0.01 * span.abs().max()) or not bool(span.abs().min() > 0):
-        return Reading(Preprocess(size), False)
+        return Transforming(Preprocess(size), False)
     mean, std = tuple((-black / span).tolist()), tuple((1 / span).tolist())
     if any(value <= 0 for value in std):
-        return Reading(Preprocess(size), False)  # an inverted picture
+        return Transforming(Preprocess(size), False)  # an inverted picture
     if (exact := told.get("mean")) and _near(exact, mean) and _near(told["std"], std):
         mean, std = three_values(exact, len(mean)), three_values(told["std"], len(mean))
-    return Reading(Preprocess(size, mean, std), True)
+    return Transforming(Preprocess(size, mean, std), True)
 
 
 def _level(transform: Callable, value: int) -> tuple[Tensor, tuple[int, int]] | None:
@@ -91,14 +91,14 @@ def _numbers(value: object) -> tuple[float, ...]:
     return tuple(torch.as_tensor(value, dtype=torch.float64).flatten().tolist())
 
 
-def _told(known: dict[str, tuple]) -> Reading:
+def _told(known: dict[str, tuple]) -> Transforming:
     """What the attributes say; a mean of the 0..255 scale says nothing about pictures in [0, 1]."""
     size = {"size": known["size"]} if "size" in known else {}
     if "mean" not in known or max(map(abs, known["mean"] + known["std"])) > 2 or min(known["std"]) <= 0:
-        return Reading(Preprocess(**size), False)
+        return Transforming(Preprocess(**size), False)
     channels = max(3, len(known["mean"]))
     mean, std = three_values(known["mean"], channels), three_values(known["std"], channels)
-    return Reading(Preprocess(**size, mean=mean, std=std), True)
+    return Transforming(Preprocess(**size, mean=mean, std=std), True)
 
 
 def _near(told: tuple[float, ...], found: tuple[float, ...]) -> bool:

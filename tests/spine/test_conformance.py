@@ -358,7 +358,8 @@ class Gated(helpers.Gap):
 
     def forward(self, x: Tensor) -> Tensor:
         gate = nn.functional.adaptive_avg_pool2d(x, 8).mean(dim=1, keepdim=True)
-        return self.fc((self.features(x) * gate * x.mean()).mean(dim=(2, 3)))
+        bright = x.mean(dim=(1, 2, 3), keepdim=True)
+        return self.fc((self.features(x) * gate * bright).mean(dim=(2, 3)))
 
 
 @every_method

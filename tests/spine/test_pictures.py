@@ -434,7 +434,9 @@ def test_mean_and_std_of_the_255_scale_are_refused_with_those_of_pictures_in_0_1
         Preprocess(32, (123.7, 116.3, 103.5), (58.4, 57.1, 57.4))
     with pytest.raises(ValueError, match=r"mean=\(0\.0, 0\.0, 0\.0\), std=\(1\.0, 1\.0, 1\.0\)"):
         Preprocess(32, (0, 0, 0), (255, 255, 255))
-    assert Preprocess(32, (0.0,) * 3, (1 / 255,) * 3).normalize(torch.ones(3, 1, 1)).flatten().tolist() == pytest.approx([255] * 3)
+    assert Preprocess(32, (0.0,) * 3, (1 / 255,) * 3).normalize(
+        torch.ones(3, 1, 1)
+    ).flatten().tolist() == pytest.approx([255] * 3)
 
 
 def test_one_number_is_for_all_three_colors_and_numpy_is_welcome():

@@ -43,7 +43,11 @@ READABLE = {
     "a function": (of_an_array, HALF, HALF),
     "a function inside": (pipeline(FLOAT, lambda x: (x - 0.5) / 0.5), HALF, HALF),
     "gray": (pipeline(FLOAT, v2.Grayscale(), v2.Normalize((0.4,), (0.2,))), (0.4,), (0.2,)),
-    "in a module": (torch.nn.Sequential(v2.Resize((32, 32)), v2.PILToTensor(), FLOAT, v2.Normalize(MEAN, STD)), MEAN, STD),
+    "in a module": (
+        torch.nn.Sequential(v2.Resize((32, 32)), v2.PILToTensor(), FLOAT, v2.Normalize(MEAN, STD)),
+        MEAN,
+        STD,
+    ),
 }
 
 
