@@ -41,7 +41,6 @@ from camlib.compendium.items import ITEMS, PAPERS, Item, find_item
 from camlib.compendium.ledger import claims
 from camlib.compendium.lenient import DOUBTED
 from camlib.compendium.manifest import find_entry, manifest
-from camlib.compendium.unconverted import save, show
 from camlib.metrics import Interval
 
 __all__ = [
@@ -63,8 +62,6 @@ __all__ = [
     "manifest",
     "problems",
     "prose",
-    "save",
-    "show",
     "told",
 ]
 FACTS = ("network", "data", "n", "seed", "profile")
@@ -185,8 +182,6 @@ def claim(
     Raises ValueError for an unknown claim or one of another notebook, a placeholder that is not given or does not
     exist, a verdict that does not exist, or neither a verdict nor intervals.
     """
-    if "evidence" in values:  # a notebook that is not converted yet gives all texts itself
-        return _ledger.enter(claim_id, interval=interval, verdict=verdict, **values)
     known = find_claim(claim_id)
     _belongs(claim_id, known.notebook)
     where, decisive = f"{claim_id} in claims.toml", found is not None and not isinstance(found, str | float | int)

@@ -6,22 +6,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from plumbing import LARGEST_CELL, LARGEST_SHARE, LONGEST_LINE, is_hidden, measure
 
 from camlib import paths
-from camlib.compendium import report
 
-UNCONVERTED = {
-    "08_union_cam",
-    "14_cost",
-}
-"""Notebooks whose cells still hold their captions; a name leaves this set and never enters it."""
-COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
-CONVERTED = [path for path in COMMITTED if path.stem not in UNCONVERTED]
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-def each(notebooks):
-    return pytest.mark.parametrize("path", notebooks, ids=lambda path: path.stem)
-
-
-@each(CONVERTED)
+@each_notebook
 def test_a_notebook_holds_little_plumbing_and_no_long_line_or_cell(path):
     found = measure(path)
     assert found.share < LARGEST_SHARE, found.plumbing
@@ -29,7 +19,7 @@ def test_a_notebook_holds_little_plumbing_and_no_long_line_or_cell(path):
     assert found.large_cells == []
 
 
-@each(CONVERTED)
+@each_notebook
 def test_hidden_cells_hold_prose_alone(path):
     for cell in nbformat.read(path, as_version=4).cells:
         assert is_hidden(cell) == bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
@@ -37,15 +27,6 @@ def test_hidden_cells_hold_prose_alone(path):
         if is_hidden(cell):
             assert cell.source.count("report.") == cell.source.count("report.prose(")
             assert cell.outputs == []
-
-
-@each([path for path in COMMITTED if path.stem in UNCONVERTED])
-def test_the_list_of_unconverted_notebooks_shrinks(path):
-    assert measure(path).share >= LARGEST_SHARE, f"{path.stem} is converted: take it off UNCONVERTED"
-
-
-def test_what_unconverted_notebooks_call_goes_with_the_last_of_them():
-    assert hasattr(report, "show") == bool(UNCONVERTED), "remove camlib/compendium/unconverted.py and its uses"
 
 
 def counts(tmp_path, *sources, tags=()):
