@@ -21,6 +21,9 @@ NAMES := $(foreach name,$(LONG),$(filter $(name),$(FOUND))) $(filter-out $(LONG)
 
 # make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true: only what is given reaches the notebooks. Such runs
 # keep their notebooks, figures and gallery apart from those that are committed.
+$(if $(filter-out offline paper,$(PROFILE)),$(error PROFILE=$(PROFILE): expected offline or paper))
+$(if $(filter-out true false True False,$(FAST)),$(error FAST=$(FAST): expected true or false))
+$(if $(word 2,$(NETWORK)),$(error NETWORK=$(NETWORK): expected one name, see `python -m camlib networks`))
 PARAMETERS := $(if $(PROFILE),-p profile $(PROFILE)) $(if $(NETWORK),-p network $(NETWORK)) \
               $(if $(SEED),-p seed $(SEED)) $(if $(FAST),-p fast $(FAST))
 EMPTY :=
@@ -47,17 +50,18 @@ HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(H
 BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536870912:glibc.malloc.trim_threshold=1073741824
 
 .DELETE_ON_ERROR:
-.PHONY: help figures notebooks test unit lint verify map bench train lab env clean paper paper-run $(NAMES)
+.PHONY: help figures notebooks test unit lint verify map errata bench train lab env clean paper paper-run $(NAMES)
 
 help:
 	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
 	@echo "make test        environment, unit tests, and every notebook compared with what it printed before"
-	@echo "make lab         JupyterLab on notebooks/"
+	@echo "make lab         JupyterLab on notebooks/00_start_here; its figures go to build/figures-lab"
 	@echo "make 04_sca_cam  one notebook (any name in notebooks/)"
 	@echo "make notebooks   figures, then copies the fresh runs over notebooks/ to be committed"
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
 	@echo "make map         the floors of the package, read from its imports; MAP=--renew writes them into the README"
+	@echo "make errata      measures what slips and open places of the sources change: data/errata.csv, figures/errata.md"
 	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
 	@echo "make paper IMAGENET=DIR VOC=DIR   the papers' own networks and data into figures-paper/; LIMIT=100: pictures a table"
 	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one; CIFAR10=DIR): data/trained/"
@@ -76,7 +80,7 @@ figures: $(STAMP)
 	@$(MAKE) --silent --no-print-directory $(RUNS)/.gallery
 	@echo "figures and tables: $(FIGURES)/README.md, notebooks as they ran: $(RUNS)/"
 
-$(RUNS)/.gallery: $(DONE) $(SOURCES) $(STAMP)
+$(RUNS)/.gallery: $(DONE) $(SOURCES) $(wildcard data/errata.csv) $(STAMP)
 	@mkdir -p $(@D)
 	@$(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.compendium.report gallery
 	@touch $@
@@ -121,6 +125,10 @@ verify: $(STAMP)
 map: $(STAMP)
 	@$(VENV) -m camlib.compendium.floors $(MAP)
 
+# About three minutes; the same seed and thread count give the same numbers on the same kind of machine.
+errata: $(STAMP)
+	$(HEADLESS) $(VENV) -m camlib.compendium.errata measure
+
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)
 	$(HEADLESS) OMP_NUM_THREADS=2 CAMLIB_THREADS=2 $(VENV) -m camlib.compendium.bench $(BENCH)
@@ -129,8 +137,9 @@ bench: $(STAMP)
 train: $(STAMP)
 	$(HEADLESS) $(BUFFERS) $(VENV) -m camlib.training --jobs $(JOBS) $(if $(CIFAR10),--data "$(CIFAR10)") $(TRAIN)
 
+# What is run by hand writes its figures to build/, never over the committed ones. Root is asked for in containers only.
 lab: $(STAMP)
-	$(VENV) -m jupyterlab notebooks
+	CAMLIB_FIGURES=build/figures-lab $(VENV) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/00_start_here.ipynb
 
 env: $(STAMP)
 

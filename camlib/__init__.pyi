@@ -35,6 +35,7 @@ from .evaluate import mosaics as mosaics
 from .evaluate import score as score
 from .explanation import DegenerateMapWarning as DegenerateMapWarning
 from .explanation import Explanation as Explanation
+from .explanation import SkippedPictureWarning as SkippedPictureWarning
 from .explanation import compare as compare
 from .explanation import explain as explain
 from .layers import Layer as Layer

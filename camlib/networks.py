@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from camlib.layers import Layer, Survey, evaluating, probe, with_gradients
+from camlib.outputs import OUTPUTS, TargetFunction, activation_of, name_of, probabilities_of, with_functions
 from camlib.pictures import Picture, Preprocess, checked_tensor, preprocess_of, to_pil
 
 
@@ -31,6 +32,10 @@ class Network:
             [3, H, W]. None: 224 x 224 with ImageNet's mean and standard deviation.
         class_names: one name a class, in the order of the logits. None: classes are called "class 0", "class 1" ...
         name: how figures and tables call the network.
+        output: what makes probabilities of the module's outputs: "softmax" (one class of several), "sigmoid" (each
+            output by itself: one logit, several labels) or "none" (a regression; outputs that are probabilities
+            already). None decides by a first pass: one output is a sigmoid's, outputs that add up to 1 are taken as
+            they are, both with a warning; anything else is a softmax's.
 
     Attributes:
         verified: whether the weights are the published ones, by the SHA-256 of their file; None where nothing is known.
@@ -47,6 +52,7 @@ class Network:
         transform: Preprocess | Callable | None = None,
         class_names: Sequence[str] | Mapping[int, str] | None = None,
         name: str | None = None,
+        output: str | None = None,
     ) -> None:
         if not isinstance(module, nn.Module):
             raise TypeError(f"Network takes a torch.nn.Module; given {type(module).__name__}.")
@@ -63,6 +69,9 @@ class Network:
         self._callable = transform if transform is not None and not isinstance(transform, Preprocess) else None
         self.preprocess, self.normalization_known = preprocess_of(transform)
         self._surveys: dict[tuple[int, ...], Survey] = {}
+        if output not in (None, *OUTPUTS):
+            raise ValueError(f"output={output!r}: expected None or one of {OUTPUTS}.")
+        self._output = output
 
     def __repr__(self) -> str:
         h, w = self.input_size
@@ -189,6 +198,29 @@ class Network:
             )
         return logits
 
+    def with_targets(self, functions: Sequence[TargetFunction]) -> Network:
+        """The same network with functions of its output in the place of classes, whatever the module returns.
+
+        Each function takes the output for a batch and returns one number a picture, [B]: the score of a regression, a
+        difference of two logits, the similarity to an embedding, the mean over some pixels of a segmentation.
+        """
+        other = copy.copy(self)
+        other.module = with_functions(self.module, functions)
+        other.class_names = [name_of(function) for function in functions]
+        other._output, other._surveys = "none", {}
+        return other
+
+    @property
+    def output(self) -> str:
+        """What makes probabilities of the module's outputs: "softmax", "sigmoid" or "none"."""
+        if self._output is None:
+            self.survey()
+        return self._output
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Probabilities of outputs [..., C] by :attr:`output`, same shape; with "none" the outputs themselves."""
+        return probabilities_of(logits, self.output)
+
     def logits(self, inputs: Tensor) -> Tensor:
         """Logits [B, classes] (float32) of a ready batch, one forward pass without gradients."""
         inputs = self.check_batch(inputs)
@@ -197,8 +229,8 @@ class Network:
             return self.check_logits(self.module(inputs), inputs).float()
 
     def predict(self, photo: Picture, top: int = 5) -> list[tuple[int, str, float]]:
-        """The ``top`` most probable classes of one picture as (index, name, softmax probability)."""
-        probabilities = self.logits(self.prepare(photo)[1][None])[0].softmax(dim=0)
+        """The ``top`` most probable classes of one picture as (index, name, probability)."""
+        probabilities = self.probabilities(self.logits(self.prepare(photo)[1][None])[0])
         best = probabilities.topk(min(top, probabilities.numel()))
         return [
             (index, self.class_name(index), value)
@@ -271,6 +303,7 @@ class Network:
                 noise = self.check_batch(torch.rand(1, *key, generator=torch.Generator().manual_seed(0)))
                 found = probe(self.module, noise)
                 self.check_logits(found.logits, noise)
+                self._output = self._output or activation_of(found.logits, self.name)
                 self._surveys[key] = Survey.of(self.module, noise, found)
         return self._surveys[key]
 

@@ -14,6 +14,17 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 MAKES = ("weights", "map", "pixels")
+SIGNS = {
+    "signed": "evidence for and against the class keep their signs",
+    "rectified": "evidence against the class is set to 0",
+    "squared": "evidence is multiplied with itself: what speaks against the class counts as what speaks for it",
+    "absolute": "only the size of the evidence counts",
+    "shifted": "scaled to the range of all channels: 0 no longer means no evidence",
+    "positive by construction": "a probability or a mask, which cannot be negative",
+    "softmax": "positive, and 1 in sum over the channels",
+    "none": "no evidence is weighed: the weight does not know the class",
+}
+"""What happens to the sign of the evidence that a weight is made of."""
 
 
 class Detailed(NamedTuple):
@@ -30,10 +41,12 @@ class Method:
     ``function(trace, target, **options)`` returns what ``makes`` says: the class activation weight ([B, K] or
     [B, K, h, w]), a finished map ([B, h, w]) or a saliency at the resolution of the input ([B, H, W]); with details
     as :class:`Detailed`. ``architecture`` names the module of camlib that the network must be, where a method is part
-    of one network and not post hoc; it is empty for all others.
+    of one network and not post hoc; it is empty for all others. ``title`` is the name as the literature prints it,
+    ``sign`` a key of :data:`SIGNS`, empty where a method of the reader's does not say.
     """
 
     name: str
+    title: str
     function: Callable[..., Tensor]
     family: str
     source: str
@@ -43,11 +56,16 @@ class Method:
     makes: str
     class_specific: bool
     architecture: str
+    sign: str
     options: Mapping[str, Any]
 
     def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` as given; raises ValueError for a name that the method does not know."""
-        return refuse_unknown(self.name, options, self.options)
+        """``options`` as given; raises ValueError for a name that the method does not know.
+
+        ``common`` is an option of every method, see :func:`camlib.framework.checked_common`.
+        """
+        refuse_unknown(self.name, {name: value for name, value in options.items() if name != "common"}, self.options)
+        return dict(options)
 
 
 _methods: dict[str, Method] = {}
@@ -115,11 +133,13 @@ def method(
     family: str,
     source: str,
     passes: str,
+    title: str = "",
     summary: str = "",
     relu: bool = True,
     makes: str = "weights",
     class_specific: bool = True,
     architecture: str = "",
+    sign: str = "",
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Register a method; the decorated function stays callable as it is.
 
@@ -128,26 +148,31 @@ def method(
         family: "channel", "gradient", "score" ...; groups the tables.
         source: author, year and equation.
         passes: cost a picture, in words ("1 forward + 1 backward").
+        title: the name as the literature prints it, for figures ("Grad-CAM++"); ``name`` when empty.
         summary: the weight in one clause, for tables; the docstring's first sentence when empty.
         relu: whether the map is rectified.
         makes: "weights", "map" or "pixels", see :class:`Method`.
         class_specific: False where the map is the same for all classes.
         architecture: name of the only module that the method works on; empty for post-hoc methods.
+        sign: what happens to the sign of the evidence, a key of :data:`SIGNS`; empty where it is not said.
 
     Raises:
-        ValueError: the name is taken by another function, is not kebab-case, or ``makes`` is unknown.
+        ValueError: the name is taken by another function, is not kebab-case, or ``makes`` or ``sign`` is unknown.
         TypeError: the function does not take (trace, target) and otherwise only keyword options.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9+]+|\+)*", name):
         raise ValueError(f"Method name {name!r} is not kebab-case, like 'grad-cam++' or 'my-cam'.")
     if makes not in MAKES:
         raise ValueError(f"makes={makes!r}: expected one of {MAKES}.")
+    if sign and sign not in SIGNS:
+        raise ValueError(f"sign={sign!r}: expected one of {tuple(SIGNS)}.")
 
     def register(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if name in _methods:
             refuse_taken(name, _methods[name].function, function)
         _methods[name] = Method(
             name=name,
+            title=title or name,
             function=function,
             family=family,
             source=source,
@@ -157,6 +182,7 @@ def method(
             makes=makes,
             class_specific=class_specific,
             architecture=architecture,
+            sign=sign,
             options=MappingProxyType(_options_of(function)),
         )
         return function
@@ -171,6 +197,8 @@ def _options_of(function: Callable[..., Tensor]) -> dict[str, Any]:
     options = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     if len(positional) != 2 or len(positional) + len(options) != len(parameters):
         raise TypeError(f"{function.__qualname__} must take (trace, target, *, options...).")
+    if any(p.name == "common" for p in options):
+        raise TypeError(f"{function.__qualname__}: the option 'common' belongs to every method; call yours otherwise.")
     return {p.name: None if p.default is p.empty else p.default for p in options}
 
 

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlib.engine import recording
 from camlib.engine.linear_head import LinearHead, proven_head
@@ -75,8 +76,8 @@ class Trace:
 
     @property
     def probabilities(self) -> Tensor:
-        """Softmax over classes of the logits, [B, C]."""
-        return self.logits.softmax(dim=1)
+        """Probabilities of the classes by the network's output activation, [B, C]."""
+        return self.network.probabilities(self.logits)
 
     @property
     def maps(self) -> Tensor:
@@ -102,6 +103,30 @@ class Trace:
             with self._saying_where():
                 self._gradients[key] = recording.gradient(self._leaf, self._logits, target)
         return self._gradients[key]
+
+    def score_gradients(self, score: recording.Score) -> Tensor:
+        """Pixel gradients of each picture's score, [B, K, h, w]; ``score`` maps logits [B, C] to [B]. Not kept."""
+        with self._saying_where():
+            return recording.score_gradient(self._leaf, self._logits, score)
+
+    def hessian_product(self, score: recording.Score, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient g and Hessian-vector product Hv of each picture's score with respect to its feature maps.
+
+        Args:
+            score: logits [B, C] -> [B].
+            vector: v [B, K, h, w].
+
+        Returns:
+            (g, Hv), [B, K, h, w] each, two backward passes. Hv is 0 where the score is piecewise linear in the maps. A
+            fused attention cannot be differentiated twice: the pass is then recorded once more with its plain form.
+        """
+        with self._saying_where():
+            try:
+                return recording.hessian_product(self._leaf, self._logits, score, vector)
+            except RuntimeError:
+                with sdpa_kernel(SDPBackend.MATH):
+                    leaf, logits = recording.record(self.network, self.layer, self.inputs)
+                    return recording.hessian_product(leaf, logits, score, vector)
 
     @contextmanager
     def _saying_where(self) -> Iterator[None]:
@@ -196,6 +221,12 @@ class Trace:
             self._kept[key] = logits
         return logits
 
+    def once(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
+        """What ``make`` makes, made once and kept under ``key``: work that classes share."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
     def tail_logits(self, key: Hashable, count: int, write: Callable[[int], Writer], what: str) -> Tensor:
         """Logits behind the layer of ``count`` changed sets of each picture's feature maps, [B, count, C].
 
@@ -206,11 +237,12 @@ class Trace:
             made = []
             with progress(count * len(self.inputs), what) as advance:
                 for b in range(len(self.inputs)):
-                    made.append(self._tail(b).logits(count, write(b), advance))
+                    made.append(self.tail(b).logits(count, write(b), advance))
             self._kept[key] = torch.stack(made).to(self.logits)
         return self._kept[key]
 
-    def _tail(self, b: int) -> Tail:
+    def tail(self, b: int) -> Tail:
+        """The network behind the layer, ready to run on changed feature maps of picture b."""
         row = slice(b, b + 1)
         return Tail(self.network, self.layer, self.inputs[row], self.maps[row], self._logits[row])
 

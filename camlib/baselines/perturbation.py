@@ -18,6 +18,8 @@ _MASK_SIGMA = 5.0
 
 @method(
     "rise",
+    title="RISE",
+    sign="positive by construction",
     family="perturbation",
     source="Petsiuk et al. 2018, eq. 6",
     passes="1 forward + N masked, N = 4000",
@@ -52,7 +54,7 @@ def rise(
         return lambda buffer, start, stop: blend(picture, source[start:stop].to(picture), None, buffer)
 
     logits = trace.picture_logits(("rise", masks, cells, probability, seed), masks, write, "random masks")
-    scores = logits.softmax(dim=2)[torch.arange(len(logits)), :, target.to(logits.device)]  # [B, N]
+    scores = trace.network.probabilities(logits)[torch.arange(len(logits)), :, target.to(logits.device)]  # [B, N]
     saliency = torch.zeros(len(scores), *trace.inputs.shape[-2:]).to(scores)
     for start in range(0, masks, 64):
         saliency += torch.einsum("bn,nhw->bhw", scores[:, start : start + 64], source[start : start + 64].to(scores))
@@ -95,6 +97,8 @@ def _enlarging(cells: int, length: int) -> Tensor:
 
 @method(
     "mask",
+    title="Mask",
+    sign="positive by construction",
     family="perturbation",
     source="Fong and Vedaldi 2017, eq. 4-6",
     passes="1 forward + n (forward + backward), n = 300",
@@ -173,7 +177,7 @@ class _Masking:
         shift = [int(torch.randint(0, self.jitter + 1, (1,), generator=self.generator)) for _ in range(2)]
         picture, blurred = (torch.roll(shown, shift, dims=(2, 3)) for shown in (self.picture, self.blurred))
         shown = m * picture + (1 - m) * blurred
-        probability = self.scorer.run(shown).softmax(dim=1)[0, self.target]
+        probability = self.scorer.network.probabilities(self.scorer.run(shown))[0, self.target]
         down, right = values[..., 1:, :-1] - values[..., :-1, :-1], values[..., :-1, 1:] - values[..., :-1, :-1]
         rough = ((down**2 + right**2 + 1e-20) ** (power / 2)).sum()
         return probability + l1 * (1 - values).abs().sum() + tv * rough

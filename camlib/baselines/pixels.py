@@ -26,6 +26,9 @@ from camlib.weights.score import score_cam
 
 captum = lazy_loader.load("captum")  # a second that only these methods need
 
+_SIGNALS = {"guided-backprop": "GuidedBackprop", "deconvnet": "Deconvolution"}
+"""What eq. 6 of Wang et al. 2019 multiplies, and the name of captum's class."""
+
 
 class _VisibleReLU6(nn.ReLU):
     """ReLU6 that is an ``nn.ReLU`` to captum: same values, same gradient, an overridable backward pass."""
@@ -76,6 +79,8 @@ def _warn_about_relus(trace: Trace, name: str) -> None:
 
 @method(
     "gradient",
+    title="Gradient",
+    sign="absolute",
     family="pixel",
     source="Simonyan et al. 2013",
     passes="1 forward + 1 backward",
@@ -90,6 +95,8 @@ def gradient(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "guided-backprop",
+    title="Guided backpropagation",
+    sign="absolute",
     family="pixel",
     source="Springenberg et al. 2014",
     passes="1 forward + 1 backward",
@@ -105,6 +112,8 @@ def guided_backprop(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "deconvnet",
+    title="Deconvnet",
+    sign="absolute",
     family="pixel",
     source="Zeiler and Fergus 2014",
     passes="1 forward + 1 backward",
@@ -120,6 +129,8 @@ def deconvnet(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "guided-score-cam",
+    title="Guided Score-CAM",
+    sign="absolute",
     family="pixel",
     source="Wang et al. 2019, eq. 6",
     passes="2 forward + 1 backward + K masked",
@@ -127,29 +138,34 @@ def deconvnet(trace: Trace, target: Tensor) -> Tensor:
     makes="pixels",
     relu=False,
 )
-def guided_score_cam(trace: Trace, target: Tensor, *, clip: float = 0.99) -> Tensor:
-    """Sum over the color channels of |heatmap · guided gradient|, [B, H, W].
+def guided_score_cam(trace: Trace, target: Tensor, *, signal: str = "guided-backprop", clip: float = 0.99) -> Tensor:
+    """Sum over the color channels of |heatmap · signal|, [B, H, W].
 
-    ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives the
-    signed colors. Raises ValueError for a clip outside (0, 1].
+    ``signal`` is "guided-backprop", or "deconvnet", which the paper (sec. 4.4) names as the other choice, with
+    artifacts. ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives
+    the signed colors. Raises ValueError for another signal or a clip outside (0, 1].
     """
     if not 0 < clip <= 1:
         raise ValueError(f"clip={clip}: expected a quantile in (0, 1].")
-    saliency = guided_product(trace, target).abs().sum(dim=1).float()
+    saliency = guided_product(trace, target, signal).abs().sum(dim=1).float()
     ceiling = saliency.flatten(1).quantile(clip, dim=1)
     return torch.minimum(saliency, ceiling[:, None, None])
 
 
-def guided_product(trace: Trace, target: Tensor) -> Tensor:
-    """Score-CAM's heatmap in [0, 1] times the guided gradient, signed and in color, [B, C, H, W]."""
-    _warn_about_relus(trace, "guided-backprop")
+def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop") -> Tensor:
+    """Score-CAM's heatmap in [0, 1] times the guided gradient (or deconvnet's signal), in color, [B, C, H, W]."""
+    if signal not in _SIGNALS:
+        raise ValueError(f"signal={signal!r}: expected one of {tuple(_SIGNALS)}.")
+    _warn_about_relus(trace, signal)
     maps = framework.class_activation_map(score_cam(trace, target), trace.activations).relu()
     heatmaps, _ = framework.normalize(framework.upsample(maps, tuple(trace.inputs.shape[-2:])))
-    return heatmaps[:, None] * _attribute(trace, target, captum.attr.GuidedBackprop)
+    return heatmaps[:, None] * _attribute(trace, target, getattr(captum.attr, _SIGNALS[signal]))
 
 
 @method(
     "smooth-grad",
+    title="SmoothGrad",
+    sign="absolute",
     family="pixel",
     source="Smilkov et al. 2017",
     passes="n (forward + backward), n = 50",
@@ -162,8 +178,8 @@ def smooth_grad(
 ) -> Tensor:
     """Mean gradient over noisy copies of each picture, [B, H, W]; noise as a share of the picture's max - min.
 
-    Each picture's noise starts from ``seed``, so that a batch gives what single pictures give; ``batch`` copies
-    run at a time.
+    ``samples`` is the number of copies, ``batch`` of which run at a time. Each picture's noise starts from ``seed``,
+    so that a batch gives what single pictures give.
     """
     spreads = (trace.inputs.amax(dim=(1, 2, 3)) - trace.inputs.amin(dim=(1, 2, 3))).tolist()
 
@@ -212,6 +228,8 @@ class _PictureByPicture:
 
 @method(
     "integrated-gradients",
+    title="Integrated gradients",
+    sign="absolute",
     family="pixel",
     source="Sundararajan et al. 2017, eq. 1",
     passes="n (forward + backward), n = 50",

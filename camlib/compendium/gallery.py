@@ -9,6 +9,7 @@ from typing import Any
 
 from camlib import paths
 from camlib.compendium.captions import caption_text, mark_text
+from camlib.compendium.errata import page as errata
 from camlib.compendium.items import FILE, ITEMS, KINDS, PAPERS, Item
 from camlib.compendium.ledger import by_paper, claims, claims_text, verdict_text
 from camlib.compendium.manifest import manifest
@@ -16,7 +17,7 @@ from camlib.compendium.writing import markdown_table, sha256, write_file
 
 
 def gallery() -> list[str]:
-    """Write figures/README.md, figures/claims.md and the generated blocks of the README; say what was done.
+    """Write README.md, claims.md and errata.md in figures/ and the generated blocks of the README; say what was done.
 
     The README is touched only for the repository's own figures/, not for CAMLIB_FIGURES. Returns one line for
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
@@ -39,7 +40,7 @@ def gallery() -> list[str]:
 def problems() -> list[str]:
     """Everything in which files, manifest and generated texts disagree; empty if all is well."""
     found = []
-    owned = {"manifest.json", "claims.json", "README.md", "claims.md"}
+    owned = {"manifest.json", "claims.json", "README.md", "claims.md", errata.NAME}
     for item_id, entry in manifest().items():
         if item_id not in ITEMS:
             found.append(f"{item_id}: in the manifest, but not in {FILE}")
@@ -77,6 +78,7 @@ def _generated_files() -> dict[Path, str]:
     return {
         paths.FIGURES / "README.md": gallery_text(entries),
         paths.FIGURES / "claims.md": claims_text(claims()),
+        paths.FIGURES / errata.NAME: errata.text(),
     }
 
 
@@ -87,7 +89,8 @@ def gallery_text(entries: Mapping[str, Any]) -> str:
     parts = [
         "# Gallery",
         f"{made} of {len(ITEMS)} items are made, {len(ITEMS) - made} are open. "
-        "This page is generated from `manifest.json`; the claims that they decide: [claims.md](claims.md).",
+        "This page is generated from `manifest.json`; the claims that they decide: [claims.md](claims.md); "
+        f"slips and open places of the sources: [{errata.NAME}]({errata.NAME}).",
         markdown_table(["made / all", *(f"{kind}s" for kind in KINDS)], counts),
     ]
     for paper, name in PAPERS.items():

@@ -10,11 +10,12 @@ from camlib.data.annotations import read_coco, read_voc_xml
 from camlib.data.boxes import LabeledBox, boxes_on_input
 from camlib.data.classes import classes_of, imagenet_index, voc_classes
 from camlib.data.examples import Dataset, Example, single_object
-from camlib.data.folders import PICTURE_SUFFIXES, folder
+from camlib.data.folders import folder
 from camlib.data.imagenet import imagenet
 from camlib.data.mosaics import mosaics
 from camlib.data.photographs import photos
 from camlib.data.voc import TORCHVISION_SPLITS, voc
+from camlib.pictures import PICTURE_SUFFIXES
 
 __all__ = [
     "PICTURE_SUFFIXES",

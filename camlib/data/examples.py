@@ -22,7 +22,7 @@ class Example:
         load: opens the picture (RGB, upright); raises an exception if it cannot.
         annotate: returns the objects; raises ValueError for a broken annotation.
         label: ImageNet index, or None.
-        version: changes when the picture's size in bytes, its annotation or its label does, so that results of
+        version: changes when the picture's bytes, its annotation or its label do, so that results of
             another version of the file are not taken for this one's.
     """
 

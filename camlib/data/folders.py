@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from camlib import checkpoints
 from camlib.data.annotations import (
     Annotation,
     coco_annotation,
@@ -17,9 +18,8 @@ from camlib.data.annotations import (
 )
 from camlib.data.classes import imagenet_index
 from camlib.data.examples import Dataset, Example, digest
-from camlib.pictures import to_pil
+from camlib.pictures import PICTURE_SUFFIXES, to_pil
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _WNID = re.compile(r"n\d{8}")
 
 
@@ -60,7 +60,7 @@ def of_files(
         file = places[name]
         label = labels[file.name] if labels else _label_of(file)
         annotate, content = annotations(name)
-        return Example(name, partial(to_pil, file), annotate, label, digest(_size_of(file), content, label))
+        return Example(name, partial(to_pil, file), annotate, label, digest(_content_of(file), content, label))
 
     return Dataset(name, tuple(places), make)
 
@@ -73,10 +73,10 @@ def pictures_in(root: Path) -> list[Path]:
     return found
 
 
-def _size_of(file: Path) -> int | None:
-    """Bytes of a file; None where it is missing, which is found out again when it is opened."""
+def _content_of(file: Path) -> str | None:
+    """SHA-256 of a file; None where it is missing, which is found out again when it is opened."""
     try:
-        return file.stat().st_size
+        return checkpoints.digest(file)
     except OSError:
         return None
 

@@ -2,39 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
+from camlib.engine.placing import Origin
 from camlib.networks import Network
+from camlib.outputs import TargetFunction
+from camlib.pictures import PICTURE_SUFFIXES, to_pil
 
-Target = int | str | None
-"""A class by index or name; None for the most probable one."""
+Target = int | str | TargetFunction | None
+"""A class by index or name; None for the most probable one; or a function of the output."""
 
 
-def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[Tensor, Tensor]]:
-    """(image [3, H, W] in [0, 1], network input [C, H, W]) of every picture."""
+class Prepared(NamedTuple):
+    """A picture on its way: as the network sees it, [3, H, W] in [0, 1]; as it takes it, [C, H, W]; its origin."""
+
+    image: Tensor
+    inputs: Tensor
+    origin: Origin | None
+
+
+class SkippedPictureWarning(UserWarning):
+    """Pictures that could not be read were left out; the message names each and says why."""
+
+
+def singles(photos: Any, normalized: bool | None) -> list[tuple[Any, bool]]:
+    """The pictures that are meant, one by one and not yet opened: (picture, whether it is ready network input).
+
+    A folder stands for the pictures in it, a pattern ("holiday/*.jpg") for what it matches, in order of their names; a
+    batch [B, 3, H, W] for its rows; a generator for what it yields. Raises ValueError where that is none.
+    """
     if isinstance(photos, Tensor) and photos.dim() not in (3, 4):
         raise ValueError(
             f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
         )
-    single: list[tuple[Any, bool]] = []  # (picture, ready network input?)
+    single: list[tuple[Any, bool]] = []
     for photo in photos if are_many(photos) else [photos]:
         if isinstance(photo, Tensor) and photo.dim() == 4:
             if not len(photo):
                 raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
             single += [(one, normalized is not False) for one in photo]
+        elif isinstance(photo, str | PathLike):
+            single += [(path, False) for path in files_of(photo)]
         else:
             single.append((photo, bool(normalized) and isinstance(photo, Tensor)))
     if not single:
         raise ValueError("No picture was given. Give at least one.")
-    found = []
-    for index, (photo, ready) in enumerate(single):
+    return single
+
+
+def prepared(
+    net: Network, single: list[tuple[Any, bool]], indices: Iterable[int], skipped: dict[int, str] | None = None
+) -> dict[int, Prepared]:
+    """Some of the pictures, opened, checked and made ready for the network, by their index.
+
+    What cannot be used raises; with ``skipped`` it is entered there with the reason instead.
+    """
+    found = {}
+    for index in indices:
+        photo, ready = single[index]
         try:
-            found.append(_prepare_one(net, photo, ready))
+            found[index] = _prepare_one(net, photo, ready)
         except (ValueError, TypeError) as error:
+            if skipped is not None:
+                skipped[index] = f"{photo if isinstance(photo, str | PathLike) else f'picture {index}'}: {error}"
+                continue
             if len(single) == 1:
                 raise
             kind = ValueError if isinstance(error, ValueError) else TypeError
@@ -42,37 +81,53 @@ def prepared(net: Network, photos: Any, normalized: bool | None) -> list[tuple[T
     return found
 
 
+def files_of(given: str | PathLike) -> list[Path]:
+    """The pictures of a folder, the matches of a pattern, or the one file; ValueError where there are none."""
+    path = Path(given)
+    if path.is_dir():
+        found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES]
+    elif any(sign in path.name for sign in "*?[") and not path.exists():
+        found = sorted(path.parent.glob(path.name))
+    else:
+        return [path]
+    if not found:
+        what = f"Folder {str(path)!r} holds" if path.is_dir() else f"Pattern {str(path)!r} matches"
+        raise ValueError(f"{what} no picture. Pictures end in {', '.join(PICTURE_SUFFIXES)}.")
+    return found
+
+
 def are_many(photos: Any) -> bool:
-    """Whether it is a sequence of pictures, and not one picture or the path of one."""
-    return isinstance(photos, Sequence) and not isinstance(photos, str)
+    """Whether it is a sequence or a generator of pictures, and not one picture or a path."""
+    one = isinstance(photos, str | PathLike | Tensor | np.ndarray | Image.Image)
+    return not one and isinstance(photos, Iterable)
 
 
-def _prepare_one(net: Network, photo: Any, ready: bool) -> tuple[Tensor, Tensor]:
+def _prepare_one(net: Network, photo: Any, ready: bool) -> Prepared:
     if ready:
         net.refuse_unready(photo[None])
-        picture, inputs = net.show(photo), photo
-    else:
-        picture, inputs = net.prepare(photo)
-    return picture.expand(3, -1, -1), inputs
+        return Prepared(net.show(photo).expand(3, -1, -1), photo, None)
+    source = str(photo) if isinstance(photo, str | PathLike) else None
+    if not isinstance(photo, Tensor):
+        photo = to_pil(photo)
+    size = tuple(photo.shape[:-3:-1]) if isinstance(photo, Tensor) else photo.size
+    picture, inputs = net.prepare(photo)
+    transform = None if net.transform is net.preprocess else net.transform
+    return Prepared(picture.expand(3, -1, -1), inputs, Origin(size, source, transform))
 
 
-def batches(pairs: list[tuple[Tensor, Tensor]], batch_size: int) -> Iterable[list[int]]:
-    """Indices of pictures that run together: one input shape, at most ``batch_size``."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: expected at least 1.")
+def batches(pictures: Mapping[int, Prepared]) -> Iterable[list[int]]:
+    """Indices of pictures that run together: those of one input shape."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, (_, inputs) in enumerate(pairs):
-        by_shape.setdefault(tuple(inputs.shape), []).append(index)
-    for indices in by_shape.values():
-        for start in range(0, len(indices), batch_size):
-            yield indices[start : start + batch_size]
+    for index, one in pictures.items():
+        by_shape.setdefault(tuple(one.inputs.shape), []).append(index)
+    return by_shape.values()
 
 
 def targets_by_picture(targets: Any, pictures: int) -> list[list[Target]]:
     """One list of targets for each picture, all of one length."""
     if isinstance(targets, str) or not isinstance(targets, Iterable) or getattr(targets, "ndim", 1) == 0:
         targets = [targets]
-    targets = list(targets)
+    targets = [_as_list(target) for target in _as_list(targets)]
     if not targets:
         raise ValueError("No target was given. Use targets=[None] for the most probable class.")
     nested = [isinstance(target, list | tuple) for target in targets]
@@ -85,6 +140,26 @@ def targets_by_picture(targets: Any, pictures: int) -> list[list[Target]]:
             f"{pictures} picture(s); given {targets!r}."
         )
     return [list(target) for target in targets]
+
+
+def _as_list(targets: Any) -> Any:
+    """Arrays and tensors of classes as lists; anything else as it is, sequences as lists.
+
+    Raises ValueError for arrays of 0 and 1 or of other numbers that are no class indices.
+    """
+    if not isinstance(targets, Tensor | np.ndarray):
+        return [*targets] if isinstance(targets, Iterable) and not isinstance(targets, str) else targets
+    if targets.ndim == 0:
+        return targets
+    kind = str(targets.dtype).rpartition(".")[2]
+    multi_hot = targets.ndim == 2 and targets.shape[1] > 2 and bool(((targets == 0) | (targets == 1)).all())
+    if not kind.startswith(("int", "uint")) or targets.ndim > 2 or multi_hot:
+        raise ValueError(
+            f"Targets are class indices, whole numbers [classes] or [pictures, classes]; given {kind} "
+            f"{list(targets.shape)}{' of 0 and 1' if multi_hot else ''}. From multi-hot rows: "
+            f"targets=[row.nonzero().flatten().tolist() for row in labels]."
+        )
+    return targets.tolist()
 
 
 def target_columns(network: Network, logits: Tensor, wanted: list[list[Target]]) -> list[Tensor]:

@@ -112,10 +112,16 @@ def tolerance(dtype: torch.dtype) -> float:
 
 
 def shared_copy(module: nn.Module) -> nn.Module:
-    """A copy of the module's structure in eval mode that shares every parameter and buffer."""
+    """A copy of the module's structure in eval mode that shares every parameter and buffer.
+
+    The mode is written, not called: a layer that merges weights in its ``eval()`` would merge those that are shared.
+    """
     shared = [*module.parameters(), *module.buffers()]
     with torch.inference_mode(False):
-        return copy.deepcopy(module, {id(tensor): tensor for tensor in shared}).eval()
+        twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
+    for child in twin.modules():
+        child.training = False
+    return twin
 
 
 def _attempt(

@@ -1,4 +1,4 @@
-"""The proof of a linear head: the rows of which matrix, in which form, reproduce the logits of a recorded pass."""
+"""The proof of a linear head: which weights of a network explain the logits, or the gradients, of a recorded pass."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def proven_head(module: nn.Module, activations: Tensor, logits: Tensor, dtype: t
         logits: y [B, C].
         dtype: the network's own type.
     """
-    tolerance = _HEAD_TOLERANCE.get(dtype, 3e-2)
+    tolerance = _tolerance(dtype)
     scale = logits.abs().max().clamp(min=1e-30)
     best: LinearHead | None = None
     for name, weight, bias in _candidates(module, (logits.shape[1], activations.shape[1])):
@@ -61,6 +61,35 @@ def proven_head(module: nn.Module, activations: Tensor, logits: Tensor, dtype: t
             if error <= tolerance and (best is None or error < best.error):
                 best = LinearHead(form, weight, bias, error, name)
     return best
+
+
+def pooled_rows(module: nn.Module, sums: Tensor, target: Tensor, classes: int, dtype: torch.dtype) -> Tensor | None:
+    """Σ_s w_s of every channel, the classifier's weights over its pooled values m_s, [B, K] (Si et al. 2021, eq. 23).
+
+    Every linear layer from K·S values to ``classes`` logits is tried, its inputs ordered channel by channel. It is the
+    one where eq. 24 holds on this pass: Σ_s w_s = Σ_ij g_ij for every channel of every picture, to 1e-4 of the largest
+    (1e-9 in float64, 3e-2 in half precision). Neither names nor poolings are looked at: average and max pooling
+    without padding qualify; an MLP, a sum and a zero-padded average do not. None where no layer fulfils it.
+
+    Args:
+        module: the network.
+        sums: Σ_ij g_ij of each channel, [B, K].
+        target: class index of every picture, int64 [B].
+        classes: number of logits.
+        dtype: the network's own type.
+    """
+    limit = _tolerance(dtype) * sums.abs().max().clamp(min=1e-30)
+    for child in module.modules():
+        if isinstance(child, nn.Linear) and child.out_features == classes and child.in_features % sums.shape[1] == 0:
+            matrix = widened(child.weight.detach()).unflatten(1, (sums.shape[1], -1)).sum(dim=2)
+            found = matrix[target.to(matrix.device)]
+            if bool((found - sums).abs().max() <= limit):
+                return found
+    return None
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    return _HEAD_TOLERANCE.get(dtype, 3e-2)
 
 
 def _candidates(module: nn.Module, shape: tuple[int, int]) -> Iterator[tuple[str, Tensor, Tensor]]:

@@ -64,7 +64,7 @@ def warn_about_precision(write: Writer, maps: Tensor, target: int, exact: Scorer
     if len(maps) < 2:
         return
     low, high = (scorer.logits(len(maps), write, "masked pictures") for scorer in (found, exact))
-    scores = torch.stack([low.softmax(dim=1)[:, target], high.softmax(dim=1)[:, target]]).to(maps)
+    scores = torch.stack([exact.network.probabilities(y)[:, target] for y in (low, high)]).to(maps)
     made = framework.class_activation_map(scores, maps.expand(2, -1, -1, -1))
     r = float(torch.corrcoef(made.flatten(1).double())[0, 1])
     warnings.warn(

@@ -32,6 +32,9 @@ class Masking:
         align_corners: of the bilinear upsampling; pytorch-grad-cam's masks use True.
         order: "upsample-first" scales the upsampled map, "normalize-first" (torchcam) the small one.
         filler: behind the mask: "mean" (0 in normalized space, the mean color), "black", "white", "blur", "noise".
+            Where a paper multiplies a normalized picture by its mask, what it hides is "mean", whatever it calls it;
+            where it multiplies a picture in [0, 1] (Hu et al. 2024), it is black and the network's input 0 at once.
+            "mean" keeps the network's input, "black" the picture.
         threshold: of "key-area".
         sigma: of "blur", in pixels of the network's input.
         seed: of "noise" (standard Gaussian in normalized units, the same for every picture).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,16 +10,22 @@ from torch import Tensor
 from camlib.layers import Layer, evaluating, replacing_output
 from camlib.networks import Network
 
+Score = Callable[[Tensor], Tensor]
+"""A score of each picture from its logits, [B, C] -> [B]."""
 
-def record(network: Network, layer: Layer, inputs: Tensor) -> tuple[Tensor, Tensor]:
+
+def record(
+    network: Network, layer: Layer, inputs: Tensor, change: Callable[[Tensor], Tensor] = lambda maps: maps
+) -> tuple[Tensor, Tensor]:
     """One forward pass: (feature maps as a leaf of the graph, logits of whatever type the module returns).
 
-    Only the part of the network behind the layer records a graph. Raises ValueError if the layer did not run.
+    Only the part of the network behind the layer records a graph; it sees ``change(maps)``. Raises ValueError if the
+    layer did not run.
     """
     leaves: list[Tensor] = []
 
     def keep(output: Tensor) -> Tensor:
-        leaf = layer.to_maps(output).detach().clone().requires_grad_(True)
+        leaf = change(layer.to_maps(output).detach()).clone().requires_grad_(True)
         leaves.append(leaf)
         torch.set_grad_enabled(True)  # the body runs without a graph, the head with one
         return layer.from_maps(leaf, output).clone()  # a clone: the next in-place ReLU must not touch M
@@ -45,15 +51,48 @@ def gradient(leaf: Tensor, logits: Tensor, target: Tensor) -> Tensor:
 
     ``target``: class index of every picture, int64 [B]. Raises :class:`Unreached` where no graph leads to the maps.
     """
+    return widened(_score_gradient(leaf, logits, logit_of(target)))
+
+
+def logit_of(target: Tensor) -> Score:
+    """The score y_c: each picture's logit of its class, int64 [B]."""
+    return lambda logits: logits.gather(1, on(logits, target)[:, None])[:, 0]
+
+
+def on(logits: Tensor, target: Tensor) -> Tensor:
+    """A tensor where the logits are, which autograd can save (it cannot save one made in inference mode)."""
+    return target.to(logits.device).clone()
+
+
+def score_gradient(leaf: Tensor, logits: Tensor, score: Score) -> Tensor:
+    """Pixel gradients of each picture's score, [B, K, h, w]. Raises :class:`Unreached` as :func:`gradient` does."""
+    return widened(_score_gradient(leaf, logits, score))
+
+
+def hessian_product(leaf: Tensor, logits: Tensor, score: Score, vector: Tensor) -> tuple[Tensor, Tensor]:
+    """(g, Hv): gradient of each picture's score, and its Hessian times ``vector``, both [B, K, h, w].
+
+    The gradient is differentiated again in the direction of the vector, so that no Hessian is ever formed: one more
+    backward pass. Zeros where the score is linear in the maps. Raises :class:`Unreached` as :func:`gradient` does.
+    """
+    g = _score_gradient(leaf, logits, score, again=True)
+    product = None
+    if g.requires_grad:
+        with torch.inference_mode(False), torch.enable_grad():
+            along = (g * vector.detach().to(g).clone()).sum()
+            (product,) = torch.autograd.grad(along, leaf, retain_graph=True, allow_unused=True)
+    return widened(g.detach()), torch.zeros_like(widened(g.detach())) if product is None else widened(product)
+
+
+def _score_gradient(leaf: Tensor, logits: Tensor, score: Score, again: bool = False) -> Tensor:
     if not logits.requires_grad:
         raise Unreached
     with torch.inference_mode(False), torch.enable_grad():
-        index = target.to(logits.device).clone()  # autograd cannot save an index made in inference mode
-        score = logits.gather(1, index[:, None]).sum()
-        (found,) = torch.autograd.grad(score, leaf, retain_graph=True, allow_unused=True)
+        total = score(logits).sum()
+        (found,) = torch.autograd.grad(total, leaf, retain_graph=True, create_graph=again, allow_unused=True)
     if found is None:
         raise Unreached
-    return widened(found)
+    return found
 
 
 def noisy_moments(

@@ -164,9 +164,10 @@ class Tail:
         ``write(buffer, start, stop)`` fills the buffer [stop - start, K, h, w]; for a layer behind a ReLU it must
         not write negative values.
         """
-        return _stream(self._run, self._buffer, count, write, advance)
+        return _stream(self.run, self._buffer, count, write, advance)
 
-    def _run(self, maps: Tensor) -> Tensor:
+    def run(self, maps: Tensor) -> Tensor:
+        """Logits [n, classes] of ready feature maps [n, K, h, w]; gradients flow if they are switched on."""
         self.rows += len(maps)
         return self._whole(maps) if self.form == "whole network" else self._behind(maps)
 

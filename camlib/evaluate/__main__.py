@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = results.write(options.out)
         print(results.table[_SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(f"{results.finished} of {results.pictures} pictures; wrote {', '.join(map(str, written))}")
+        if not (results.table["n"] > 0).any():
+            print(f"Nothing has a value; the column 'note' of {options.out / 'rows.csv'} says why.", file=sys.stderr)
+            return 1
     return 0
 
 
@@ -111,7 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--input-size", type=int, metavar="PIXELS", help="side of the input; the network's own")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--layer", nargs="+", default=[None], help="one or several; the network's target layer")
-    parser.add_argument("--methods", nargs="+", default=METHODS_BY_DEFAULT, help="name or name:option=value,...")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=METHODS_BY_DEFAULT,
+        help="name or name:option=value,...; common=center or project removes the common map",
+    )
     parser.add_argument("--metrics", nargs="+", default=METRICS_BY_DEFAULT, help="name or name:option=value,...")
     parser.add_argument("--target", choices=list(TARGETS), default="top1", help="which classes are explained")
     parser.add_argument("--limit", type=int, metavar="N", help="N pictures, drawn by --seed")

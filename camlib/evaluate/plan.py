@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from camlib import framework
 from camlib.data.classes import imagenet_classes
 from camlib.evaluate.store import Setting
 from camlib.metrics import CONTROLS, METRICS, find_metric
@@ -33,7 +34,11 @@ METRICS_BY_DEFAULT = ("average-drop", "average-increase", "energy-pointing-game"
 
 @dataclass(frozen=True)
 class Choice:
-    """A method or a metric by name, with the options that differ from its defaults."""
+    """A method or a metric by name, with the options that differ from its defaults.
+
+    Every class activation map also has the option ``common`` ("grad-cam:common=project"), see
+    :func:`camlib.framework.without_common_map`.
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +108,9 @@ class Plan:
         methods = _choices("method", self.methods)
         metrics = metric_choices(self.metrics)
         for choice in methods:
-            find_method(choice.name).checked_options(choice.options)
+            method = find_method(choice.name)
+            method.checked_options(choice.options)
+            framework.checked_common(choice.options.get("common", "keep"), method.name, method.makes)
         for choice in metrics:
             _refuse_what_no_data_set_has(METRICS[choice.name])
         if self.target not in TARGETS:

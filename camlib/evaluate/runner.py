@@ -188,7 +188,7 @@ class Worker:
 
     def _look(self, example: Example, picture: Image.Image) -> _Look:
         inputs = self.network.prepare(picture)[1]
-        probabilities = self.network.logits(inputs[None])[0].softmax(dim=0)
+        probabilities = self.network.probabilities(self.network.logits(inputs[None])[0])
         boxes, unreadable = (), ""
         try:
             boxes = example.boxes
@@ -220,18 +220,18 @@ class Worker:
         """Target -> method -> its explanation, or why there is none; all passes are shared."""
         wanted = {cell.method for cell in cells}
         found: dict[int, dict[str, Explanation | Exception]] = {target: {} for target in look.targets}
-        for group in _distinct([choice for choice in self.plan.methods if choice.label in wanted]):
-            for (label, target), made in self._compared(layer, group, look).items():
-                found[target][label] = made
+        asked = [choice for choice in self.plan.methods if choice.label in wanted]
+        for (label, target), made in (self._compared(layer, asked, look) if asked else {}).items():
+            found[target][label] = made
         return found
 
     def _compared(
         self, layer: str, group: Sequence[Choice], look: _Look
     ) -> dict[tuple[str, int], Explanation | Exception]:
-        names, options = [choice.name for choice in group], {choice.name: choice.options for choice in group}
+        methods = [(choice.name, choice.options) for choice in group]
         places = [(choice.label, target) for choice in group for target in look.targets]
         try:
-            made = compare(self.network, look.inputs[None], names, [look.targets], layer, options=options)
+            made = compare(self.network, look.inputs[None], methods, [look.targets], layer)
         except Exception as error:
             if len(group) == 1:
                 return dict.fromkeys(places, error)
@@ -281,18 +281,6 @@ def _with_map(base: Sample, made: Tensor | Explanation | Exception) -> tuple[Sam
     if isinstance(made, Tensor):
         return base.with_heatmap(made), ""
     return base.with_heatmap(made.heatmap, made.raw), (made.reason or "") if made.degenerate else ""
-
-
-def _distinct(choices: Sequence[Choice]) -> list[list[Choice]]:
-    """Groups in which no method stands twice: one call of compare takes one set of options for each."""
-    groups: list[list[Choice]] = []
-    for choice in choices:
-        group = next((g for g in groups if all(choice.name != other.name for other in g)), None)
-        if group is None:
-            groups.append([choice])
-        else:
-            group.append(choice)
-    return groups
 
 
 def _without_value(cells: Sequence[Cell], status: str, note: str) -> list[Row]:

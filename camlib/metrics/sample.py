@@ -21,10 +21,10 @@ Value = TypeVar("Value")
 
 
 def probability_score(scorer: Scorer, what: str = "pictures") -> Score:
-    """Softmax probabilities over classes from a :class:`Scorer`; ``what`` names the progress bar."""
+    """Probabilities of the classes from a :class:`Scorer`; ``what`` names the progress bar."""
 
     def score(count: int, write: Writer) -> Tensor:
-        return scorer.logits(count, write, what).softmax(dim=1)
+        return scorer.network.probabilities(scorer.logits(count, write, what))
 
     return score
 

@@ -1,33 +1,22 @@
-"""Every drawing that two notebooks share: arrays and explanations in, a figure out.
+"""Every drawing that two notebooks share, and what a person keeps of a map: arrays in, a figure out.
 
-It stands on nothing of camlib, so that it draws anybody's arrays; the compendium and notebooks import from it.
+It stands on nothing of camlib, so that it draws anybody's arrays; the front door and the compendium import from it.
 Take ``grid``, ``show``, ``overlay`` (panels), ``pipeline`` (diagrams), ``bars_with_intervals`` (charts), ``style``.
 """
 
-from camlib.plots.charts import bars_with_intervals, value_grid, weights_curves
-from camlib.plots.diagrams import network_diagram
-from camlib.plots.look import BOX_COLOR, COLORMAP, COLORS, DIVERGING, TIMES, style
-from camlib.plots.panels import feature_maps, grid, overlay, show
-from camlib.plots.pipelines import pipeline
-from camlib.plots.routes import Link
-from camlib.plots.stages import Stage
+import lazy_loader
 
-__all__ = [
-    "BOX_COLOR",
-    "COLORMAP",
-    "COLORS",
-    "DIVERGING",
-    "TIMES",
-    "Link",
-    "Stage",
-    "bars_with_intervals",
-    "feature_maps",
-    "grid",
-    "network_diagram",
-    "overlay",
-    "pipeline",
-    "show",
-    "style",
-    "value_grid",
-    "weights_curves",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=["keeping", "overlays"],
+    submod_attrs={
+        "charts": ["bars_with_intervals", "value_grid", "weights_curves"],
+        "diagrams": ["network_diagram"],
+        "look": ["BOX_COLOR", "COLORMAP", "COLORS", "DIVERGING", "TIMES", "style"],
+        "methods": ["METHOD_STYLES", "method_style"],
+        "panels": ["feature_maps", "grid", "overlay", "show"],
+        "pipelines": ["pipeline"],
+        "routes": ["Link"],
+        "stages": ["Stage"],
+    },
+)

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 
-from camlib.plots.look import clip, ink, rgb, scale, text_width
+from camlib.plots.arrays import rgb
+from camlib.plots.look import clip, ink, scale, text_width
 from camlib.plots.stages import LABEL_SIZE, NOTE_GAP, SHAPE_SIZE, Place, Stage
 
 Extent = tuple[float, float, float, float]

@@ -12,12 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from camlib.plots.look import (
-    COLORS,
-    array,
-    ink,
-    scale,
-)
+from camlib.plots.arrays import array
+from camlib.plots.look import COLORS, ink, scale
 
 
 def weights_curves(

@@ -14,16 +14,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from camlib.plots.look import (
-    BOX_COLOR,
-    COLORMAP,
-    Box,
-    array,
-    aspect,
-    is_explanation,
-    rgb,
-    wrap,
-)
+from camlib.plots.arrays import array, rgb
+from camlib.plots.look import BOX_COLOR, COLORMAP, Box, aspect, is_explanation, wrap
 
 
 def overlay(image: Any, heatmap: Any, alpha: float = 0.5) -> np.ndarray:

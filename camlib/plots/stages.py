@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from camlib.plots.look import TIMES, array, aspect, rgb, text_height, text_width, wrap
+from camlib.plots.arrays import array, rgb
+from camlib.plots.look import TIMES, aspect, text_height, text_width, wrap
 
 LABEL_SIZE, SHAPE_SIZE = 9.5, 8.0
 """Font sizes of a stage's name above it, and of its shape and note below."""

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.explanation import Explanation, Target, compare
+from camlib.engine.batches import Target
+from camlib.explanation import Explanation, compare
 from camlib.networks import Network
 from camlib.pictures import Picture
 
@@ -20,17 +21,21 @@ def counterfactual(
     reference: Target,
     method: str = "score-cam",
     layer: str | nn.Module | None = None,
+    *,
+    scaled: bool = True,
     **options: Any,
 ) -> Explanation:
     """Map of what the target class has and the reference class has not, L = ReLU(N(L_target) − N(L_reference)).
 
-    Each class's map is scaled to [0, 1] first (N): the paper does not say so, but unscaled differences hang on the two
-    probabilities. Multiply the picture by 1 − heatmap to take the target's own evidence away.
+    Each class's map is scaled to [0, 1] first (N). Eq. 7 does not print it, but the text goes on to mask a picture with
+    1 − L, which needs maps in [0, 1]; differences of unscaled maps hang on the two probabilities.
+    ``scaled=False`` takes eq. 7 as printed. Multiply the picture by 1 − heatmap to take the target's own evidence away.
 
     Args:
         net, photo, layer: as in :func:`camlib.explain`.
         target, reference: class indices or names; None for the most probable class.
         method: any name of :data:`camlib.METHODS`; both maps come from one set of passes.
+        scaled: scale each map to [0, 1] before the difference.
         options: of the method.
 
     Returns:
@@ -48,7 +53,8 @@ def counterfactual(
         raise ValueError(
             f"target and reference are both class {wanted.target} ({wanted.target_name!r}); name two different ones."
         )
-    raw = (_unit(wanted.raw) - _unit(other.raw)).relu()
+    of = _unit if scaled else (lambda raw: raw)
+    raw = (of(wanted.raw) - of(other.raw)).relu()
     heatmap, flat = framework.normalize(framework.upsample(raw[None], tuple(wanted.heatmap.shape)))
     return replace(
         wanted,

@@ -5,14 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from camlib.engine.linear_head import pooled_rows
 from camlib.registry import method
 from camlib.trace import Trace
+from camlib.weights.curvature import logit_curvature
 
 _SMALLEST = 1e-8
 
 
 @method(
     "grad-cam",
+    title="Grad-CAM",
+    sign="signed",
     family="gradient",
     source="Selvaraju et al. 2017, eq. 1; Si et al. 2021, eq. 5",
     passes="1 forward + 1 backward",
@@ -28,20 +32,31 @@ def grad_cam(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "grad-cam++",
+    title="Grad-CAM++",
+    sign="rectified",
     family="gradient",
     source="Chattopadhay et al. 2018, eq. 5 and 19",
     passes="1 forward + 1 backward",
     summary="w_k = Σ α_kij ReLU(g_kij), α from second and third derivatives",
 )
-def grad_cam_plus_plus(trace: Trace, target: Tensor) -> Tensor:
-    """Positive gradients weighted by α = g²/(2g² + g³ Σ_ab M_kab), the derivatives of exp(y_c).
+def grad_cam_plus_plus(trace: Trace, target: Tensor, *, exact: bool = False) -> Tensor:
+    """Positive gradients weighted by α = D2/(2·D2 + D3·Σ_ab M_kab), Dn the n-th derivatives of exp(y_c).
 
-    The common factor exp(y_c) is left out: it is one positive constant for all channels. Simplified, each position
-    with g > 0 contributes g/(2 + g·ΣM); positions with a denominator up to 1e-8 (layers with negative activations)
-    are dropped. Returns [B, K].
+    By default D2 = g² and D3 = g³, as the paper has it: these are the derivatives where the network behind the layer
+    is piecewise linear (ReLU, pooling, linear layers). Behind other activations (SiLU, GELU, tanh, an attention gate)
+    they are not, and the weights can come out in another order. ``exact=True`` differentiates the network behind the
+    layer again, D2 = g² + y″ and D3 = g³ + 3·g·y″ + y‴ at every activation with a positive gradient: K·h·w passes of
+    it, three times back, so it suits a small tail.
+
+    The common factor exp(y_c) is left out: it is one positive constant for all channels. With g² and g³ each position
+    with g > 0 contributes g/(2 + g·ΣM); positions with a denominator up to 1e-8 (layers with negative activations) are
+    dropped. Returns [B, K].
     """
     g = trace.gradients(target)
-    return plus_plus_weights(g, g**2, g**3, trace.activations)
+    if not exact:
+        return plus_plus_weights(g, g**2, g**3, trace.activations)
+    second, third = logit_curvature(trace, target, g > 0)
+    return plus_plus_weights(g, g**2 + second, g**3 + 3 * g * second + third, trace.activations)
 
 
 def plus_plus_weights(d1: Tensor, d2: Tensor, d3: Tensor, activations: Tensor) -> Tensor:
@@ -53,7 +68,7 @@ def plus_plus_weights(d1: Tensor, d2: Tensor, d3: Tensor, activations: Tensor) -
     total = activations.sum(dim=(2, 3), keepdim=True)
     positive = d1 > 0
     # D3/D2 is the gradient itself in one pass; the guard only meets positions that are dropped anyway.
-    ratio = d3 / torch.where(positive & (d2 > 0), d2, torch.ones_like(d2))
+    ratio = d3 / torch.where(positive & (d2 != 0), d2, torch.ones_like(d2))
     denominator = 2 + ratio * total
     used = positive & (denominator > _SMALLEST)
     return torch.where(used, d1 / torch.where(used, denominator, torch.ones_like(d1)), 0.0).sum(dim=(2, 3))
@@ -61,6 +76,8 @@ def plus_plus_weights(d1: Tensor, d2: Tensor, d3: Tensor, activations: Tensor) -
 
 @method(
     "xgrad-cam",
+    title="XGrad-CAM",
+    sign="signed",
     family="gradient",
     source="Fu et al. 2020, eq. 8",
     passes="1 forward + 1 backward",
@@ -80,6 +97,8 @@ def xgrad_cam(trace: Trace, target: Tensor) -> Tensor:
 
 @method(
     "layer-cam",
+    title="LayerCAM",
+    sign="rectified",
     family="gradient",
     source="Jiang et al. 2021, eq. 6-7",
     passes="1 forward + 1 backward",
@@ -94,34 +113,72 @@ def layer_cam(trace: Trace, target: Tensor) -> Tensor:
 
 
 @method(
-    "sca-cam",
+    "hires-cam",
+    title="HiResCAM",
+    sign="signed",
     family="gradient",
-    source="Si et al. 2021, eq. 22 (form='softmax': eq. 21)",
+    source="Draelos and Carin 2020, sec. 3 (the authors' code sums Σ_k g_k · M_k, then rectifies)",
+    passes="1 forward + 1 backward",
+    summary="w_kij = g_kij: Grad-CAM without the averaging",
+)
+def hires_cam(trace: Trace, target: Tensor) -> Tensor:
+    """Pixel gradients as they are, w_kij = g_kij: H = Σ_k g_k · M_k, element by element.
+
+    Grad-CAM replaces g_kij by its mean over the map; the difference between the two is that averaging and nothing else.
+    Behind one linear layer on the flattened maps, Σ_ij H_ij = y − b. The equation has no ReLU, the authors' program
+    rectifies H before it scales it, and so does this; ``relu=False`` shows the equation. Returns [B, K, h, w].
+    """
+    return trace.gradients(target)
+
+
+@method(
+    "sca-cam",
+    title="SCA-CAM",
+    sign="squared",
+    family="gradient",
+    source="Si et al. 2021, eq. 22 (form='softmax': eq. 21, 23-24)",
     passes="1 forward + 1 backward",
     summary="w_kij = (Σ_ab g_kab) · g_kij: channel times spatial attention",
 )
 def sca_cam(trace: Trace, target: Tensor, *, form: str = "gradient") -> Tensor:
-    """Spatial attention g_kij times channel attention, either Σ_ab g_kab (eq. 22) or the classifier's w_k (eq. 21).
+    """Spatial attention g_kij times channel attention: Σ_ab g_kab (eq. 22), or the classifier's weights (eq. 21).
 
-    The paper leaves constant factors out and names neither ReLU nor scaling. Returns [B, K, h, w]. Raises
-    ValueError for another ``form``, and for ``form="softmax"`` where there is no linear head.
+    ``form="softmax"`` takes the weights of the classifier: w_k behind global average pooling, Σ_s w_s over the pooled
+    values m_s of channel k behind another pooling (eq. 23-24), see :func:`camlib.engine.linear_head.pooled_rows`.
+
+    The paper leaves constant factors out and names neither ReLU nor scaling. On the networks that it shows the ReLU
+    changes nothing: with global average pooling H = Σ_k w_k² M_k/hw is nowhere negative. Elsewhere H may be, and is
+    rectified here as Grad-CAM's is; ``relu=False`` shows it as printed. Returns [B, K, h, w]. Raises ValueError for
+    another ``form``, and for ``form="softmax"`` where no weights of the network are those of its channels.
     """
     g = trace.gradients(target)
     if form == "gradient":
         channel = g.sum(dim=(2, 3))
     elif form == "softmax":
-        if trace.head is None:
-            raise ValueError(
-                f"form='softmax' needs a linear head, which {trace.network.name} has not; use form='gradient'."
-            )
-        channel = trace.head.weight[target.to(g.device)]
+        channel = _classifier_rows(trace, target)
     else:
         raise ValueError(f"form={form!r}: expected 'gradient' (eq. 22) or 'softmax' (eq. 21).")
     return channel[:, :, None, None] * g
 
 
+def _classifier_rows(trace: Trace, target: Tensor) -> Tensor:
+    """The classifier's weights of each channel, [B, K]; raises ValueError where the network has none."""
+    if trace.head is not None:
+        return trace.head.weight[target.to(trace.head.weight.device)]
+    sums, classes = trace.gradients(target).sum(dim=(2, 3)), trace.logits.shape[1]
+    rows = pooled_rows(trace.network.module, sums, target, classes, trace.network.dtype)
+    if rows is None:
+        raise ValueError(
+            f"form='softmax' needs one linear layer behind a pooling, with Σ_s w_s = Σ_ij g_ij in every channel (Si et "
+            f"al. 2021, eq. 24); {trace.network.name} has none behind {trace.layer.name!r}. Use form='gradient'."
+        )
+    return rows
+
+
 @method(
     "smooth-grad-cam++",
+    title="Smooth Grad-CAM++",
+    sign="rectified",
     family="gradient",
     source="Omeiza et al. 2019, eq. 7-8, numerator corrected to the second derivative",
     passes="1 forward + n (forward + backward), n = 25",
@@ -132,7 +189,9 @@ def smooth_grad_cam_plus_plus(
 ) -> Tensor:
     """Grad-CAM++ weights from mean derivatives over ``samples`` noisy pictures; M comes from the clean picture.
 
-    ``noise`` is the standard deviation as a share of the picture's max - min (SmoothGrad's rule). Returns [B, K].
+    ``noise`` is the standard deviation as a share of the picture's max - min (SmoothGrad's rule), ``seed`` that of
+    the draws. The derivatives are powers of gradients, which is exact behind piecewise linear layers alone, see
+    :func:`grad_cam_plus_plus`. Returns [B, K].
     """
     if samples < 1 or noise < 0:
         raise ValueError(f"samples={samples}, noise={noise}: expected samples >= 1 and noise >= 0.")

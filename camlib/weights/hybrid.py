@@ -20,11 +20,13 @@ _FORMS = {
     "product": lambda s, k, q: s * k * q,  # eq. 6
     "mixed": lambda s, k, q: (s + k) * q,  # eq. 8
 }
-_SCALES = ("minmax", "maxabs", "none")
+_SCALES = ("minmax", "max", "maxabs", "none")
 
 
 @method(
     "sa-cam",
+    title="SA-CAM",
+    sign="softmax",
     family="hybrid",
     source="Liang et al. 2022, eq. 9-13, alg. 1-2",
     passes="1 forward + 1 backward + 2K masked",
@@ -42,6 +44,7 @@ def sa_cam(
     scale: str = "minmax",
     form: str = "sum",
     softmax: bool = True,
+    exact: bool = False,
     sigma: float = 10.0,
     seed: int = 0,
 ) -> Tensor:
@@ -53,9 +56,13 @@ def sa_cam(
         lambda1, lambda2: factors of the mean gradient and of the Grad-CAM++ weight; the paper gives none.
         tau: threshold of the key area; the paper gives none (0.5 is half the range of its color map's blue).
         fill: color outside the key area: "white" (algorithm 1), "mean" or "black".
-        scale: how S, K and Q are made comparable over the live channels: "minmax", "maxabs" or "none".
+        scale: how S, K and Q are made comparable over the live channels: "minmax", (v − min)/(max − min); "max",
+            (v − min)/max, eq. 7 as printed, which leaves [0, 1] where the minimum is not 0 (K has negative values);
+            "maxabs", v/max|v|; or "none".
         form: "sum" (eq. 9-10, algorithm 2), "score-gradient" (eq. 5), "product" (eq. 6) or "mixed" (eq. 8).
         softmax: whether the weights go through a softmax over the channels (algorithm 2).
+        exact: take Q from true second and third derivatives (eq. 11), see
+            :func:`camlib.weights.gradient.grad_cam_plus_plus`; it matters behind layers that are not piecewise linear.
         sigma, seed: of the blur in pixels, of the noise.
 
     Raises:
@@ -74,7 +81,7 @@ def sa_cam(
     perturbed = _perturbed(perturbation, sigma, seed)
     key_area = Masking("key-area", filler=fill, threshold=tau)
     s = attention_score(trace, target, key_area, perturbed)
-    k, q = grad_cam(trace, target), grad_cam_plus_plus(trace, target)
+    k, q = grad_cam(trace, target), grad_cam_plus_plus(trace, target, exact=exact)
     s, k, q = (_scaled(part, trace.live, scale) for part in (s, k, q))
     weights = _FORMS[form](s, lambda1 * k, lambda2 * q)
     return softmax_over_live(weights, trace.live) if softmax else weights * trace.live
@@ -92,19 +99,25 @@ def attention_score(trace: Trace, target: Tensor, key_area: Masking, perturbed: 
 
 
 def _scaled(scores: Tensor, live: Tensor, scale: str) -> Tensor:
-    """Scores over the live channels brought to one range, [B, K]; a constant vector becomes zeros."""
+    """Scores over the live channels brought to one range, [B, K]; a constant vector becomes zeros.
+
+    So does one whose largest value is 0 or less, where "max" would divide by it.
+    """
     if scale == "none":
         return scores * live
     high = scores.masked_fill(~live, -torch.inf).amax(dim=1, keepdim=True)
     low = scores.masked_fill(~live, torch.inf).amin(dim=1, keepdim=True)
     if scale == "maxabs":
         high, low = torch.maximum(high.abs(), low.abs()), torch.zeros_like(low)
-    span = torch.where((high > low) & live.any(dim=1, keepdim=True), high - low, torch.inf)
+    span = high if scale == "max" else high - low
+    span = torch.where((high > low) & (span > 0) & live.any(dim=1, keepdim=True), span, torch.inf)
     return torch.where(live & span.isfinite(), (scores - low) / span, 0.0)
 
 
 @method(
     "group-cam",
+    title="Group-CAM",
+    sign="rectified",
     family="hybrid",
     source="Zhang et al. 2021, eq. 3-8",
     passes="1 forward + 1 backward + G+1 masked, G = 32",
@@ -165,5 +178,6 @@ def _rises(trace: Trace, b: int, target: int, maps: Tensor, blur: tuple[int, flo
         blend(picture, masks[start:stop], filler, buffer)
 
     run: Writer = write
-    probabilities = trace.scorer().logits(len(masks), run, "groups").softmax(dim=1)[:, target].to(maps)
+    logits = trace.scorer().logits(len(masks), run, "groups")
+    probabilities = trace.network.probabilities(logits)[:, target].to(maps)
     return (probabilities[1:] - probabilities[0]).relu()

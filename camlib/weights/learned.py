@@ -13,6 +13,8 @@ from camlib.zoo.lfi import LFINetwork
 
 @method(
     "lfi-cam",
+    title="LFI-CAM",
+    sign="softmax",
     family="learned",
     source="Lee et al. 2021, sec. 3",
     passes="1 forward",

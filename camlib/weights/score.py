@@ -13,10 +13,14 @@ from camlib.registry import method
 from camlib.trace import Trace
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
+SCORES = ("probability", "logit")
+"""What a class's score can be."""
 
 
 @method(
     "score-cam",
+    title="Score-CAM",
+    sign="positive by construction",
     family="score",
     source=f"{_V1}, eq. 1-5 (mask normalized as in {_V2}, eq. 8)",
     passes="1 forward + K masked",
@@ -34,14 +38,18 @@ def score_cam(
 ) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
-    The options are those of :class:`camlib.engine.masking.Masking`; ``precision="bfloat16"`` warns with its error.
-    Channels that are constant get weight 0.
+    ``masks``, ``align_corners``, ``order``, ``filler`` and ``precision`` are those of
+    :class:`camlib.engine.masking.Masking`: ``masks="unshifted"`` is eq. 1 as printed, ``filler`` what eq. 2 leaves of
+    the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. Channels that are constant get
+    weight 0.
     """
     return class_probabilities(trace, target, Masking(masks, align_corners, order, filler, precision=precision))
 
 
 @method(
     "score-cam-cic",
+    title="Score-CAM (increase)",
+    sign="signed",
     family="score",
     source=f"{_V2}, def. 4-5, eq. 9",
     passes="1 forward + K+1 masked",
@@ -56,7 +64,10 @@ def score_cam_cic(
     filler: str = "mean",
     precision: str = "float32",
 ) -> Tensor:
-    """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1]."""
+    """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1].
+
+    ``align_corners``, ``order`` and ``precision`` are those of ``score-cam``.
+    """
     masking = Masking("scaled", align_corners, order, filler, precision=precision)
     increase = class_probabilities(trace, target, masking) - blank_probabilities(trace, target, filler)[:, None]
     return increase * trace.live
@@ -64,8 +75,10 @@ def score_cam_cic(
 
 @method(
     "score-cam-softmax",
+    title="Score-CAM (softmax)",
+    sign="softmax",
     family="score",
-    source=f"{_V2}, alg. 1; the reading of pytorch-grad-cam and torchcam",
+    source=f"{_V2}, alg. 1 (score='probability': {_V1}, eq. 8 and the sum below it)",
     passes="1 forward + K masked",
     summary="w = softmax over channels of the logits of class c",
 )
@@ -73,23 +86,32 @@ def score_cam_softmax(
     trace: Trace,
     target: Tensor,
     *,
+    score: str = "logit",
     align_corners: bool = False,
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
 ) -> Tensor:
-    """Softmax over the live channels of the target's logit, [B, K], sums to 1.
+    """Softmax over the live channels of the target's logit, [B, K], sums to 1; so read pytorch-grad-cam and torchcam.
 
-    The algorithm also subtracts the logit of a blank picture, which a softmax does not notice.
+    The algorithm also subtracts the logit of a blank picture, which a softmax does not notice. ``score="probability"``
+    puts the probability there, as Wang et al. 2019 print it for captions (below eq. 8). Numbers in [0, 1] leave a
+    softmax no weight above e = 2.72 times another: the map is close to the plain sum of all channels.
+    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``. Raises ValueError for another
+    ``score``.
     """
+    if score not in SCORES:
+        raise ValueError(f"score={score!r}: expected one of {SCORES}.")
     masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    return softmax_over_live(_class_logits(trace, target, masking), trace.live)
+    return softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
 
 
 @method(
     "score-cam-raw",
+    title="Score-CAM (logits)",
+    sign="signed",
     family="score",
-    source=f"{_V1}, sec. 5.1 and fig. 5 (before the softmax)",
+    source=f"{_V1}, sec. 4.3 and fig. 5 (before the softmax)",
     passes="1 forward + K masked",
     summary="w_k = logit of class c for the picture masked by map k",
 )
@@ -102,12 +124,18 @@ def score_cam_raw(
     filler: str = "mean",
     precision: str = "float32",
 ) -> Tensor:
-    """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper."""
-    return _class_logits(trace, target, Masking("scaled", align_corners, order, filler, precision=precision))
+    """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper.
+
+    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``.
+    """
+    masking = Masking("scaled", align_corners, order, filler, precision=precision)
+    return masked_scores(trace, target, masking, "logit")
 
 
 @method(
     "score-cam-binary",
+    title="Score-CAM (binary masks)",
+    sign="positive by construction",
     family="score",
     source=f"{_V1}, sec. 4.2",
     passes="1 forward + K masked",
@@ -121,35 +149,48 @@ def score_cam_binary(
     filler: str = "mean",
     precision: str = "float32",
 ) -> Tensor:
-    """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1]."""
+    """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1].
+
+    ``align_corners``, ``filler`` and ``precision`` are those of ``score-cam``.
+    """
     masking = Masking("binary", align_corners, filler=filler, precision=precision)
     return class_probabilities(trace, target, masking)
 
 
 def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return _of_class(trace.masked_logits(masking).softmax(dim=2), target) * trace.live
+    return masked_scores(trace, target, masking, "probability")
 
 
-def _class_logits(trace: Trace, target: Tensor, masking: Masking) -> Tensor:
-    return _of_class(trace.masked_logits(masking), target)
+def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str) -> Tensor:
+    """Score ("probability" or "logit") of the target class for each masked picture, [B, K]; 0 for constant channels."""
+    return of_class(scores_of(trace, trace.masked_logits(masking), score), target) * trace.live
 
 
-def _of_class(scores: Tensor, target: Tensor) -> Tensor:
+def scores_of(trace: Trace, logits: Tensor, score: str) -> Tensor:
+    """Scores of all classes from logits [..., C]: probabilities by the network's output activation, or the logits."""
+    return trace.network.probabilities(logits) if score == "probability" else logits
+
+
+def of_class(scores: Tensor, target: Tensor) -> Tensor:
     """Each picture's target column, [B, n, C] -> [B, n]."""
     return scores[torch.arange(len(scores)), :, target.to(scores.device)]
 
 
-def blank_probabilities(trace: Trace, target: Tensor, filler: str = "mean") -> Tensor:
-    """Softmax probability of the target class for a picture that is ``filler`` throughout, [B]."""
+def blank_logits(trace: Trace, filler: str = "mean") -> Tensor:
+    """Logits for a picture that is ``filler`` throughout, [B, 1, C]; kept, so that all classes share the pass."""
     masking = Masking(filler=filler)
 
     def write(b: int):
         blank = filler_of(trace.network, trace.inputs[b], masking)
         return lambda buffer, start, stop: buffer.copy_(torch.zeros_like(buffer) if blank is None else blank)
 
-    logits = trace.picture_logits(("blank", filler), 1, write, "blank pictures")
-    return _of_class(logits.softmax(dim=2), target)[:, 0]
+    return trace.picture_logits(("blank", filler), 1, write, "blank pictures")
+
+
+def blank_probabilities(trace: Trace, target: Tensor, filler: str = "mean") -> Tensor:
+    """Softmax probability of the target class for a picture that is ``filler`` throughout, [B]."""
+    return of_class(trace.network.probabilities(blank_logits(trace, filler)), target)[:, 0]
 
 
 def softmax_over_live(scores: Tensor, live: Tensor) -> Tensor:

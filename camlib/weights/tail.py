@@ -23,24 +23,29 @@ def _of_class(logits: Tensor, target: Tensor) -> Tensor:
 
 @method(
     "ablation-cam",
+    title="Ablation-CAM",
+    sign="signed",
     family="tail",
-    source="Desai and Ramaswamy 2020, eq. 3",
+    source="Desai and Ramaswamy 2020, eq. 3 (|y| for y)",
     passes="1 forward + K tails",
     summary="w_k = (y − y without map k) / |y|",
 )
-def ablation_cam(trace: Trace, target: Tensor) -> Tensor:
+def ablation_cam(trace: Trace, target: Tensor, *, signed: bool = False) -> Tensor:
     """Relative drop of the target logit when channel k is set to 0, [B, K].
 
-    The paper divides by y, which turns the map around where the logit is negative; |y| keeps its sign. A logit of
-    exactly 0 is left as a divisor of 1.
+    The paper divides by y, which turns the map upside down where the logit is negative: the channels that speak against
+    the class light up. |y| keeps the sign of the drop; ``signed=True`` divides by y as printed. A logit of exactly 0 is
+    left as a divisor of 1.
     """
     y = trace.logits.gather(1, target.to(trace.logits.device)[:, None])
     drop = y - _of_class(trace.ablated_logits(), target)
-    return drop / torch.where(y == 0, torch.ones_like(y), y.abs())
+    return drop / torch.where(y == 0, torch.ones_like(y), y if signed else y.abs())
 
 
 @method(
     "recipro-cam",
+    title="Recipro-CAM",
+    sign="positive by construction",
     family="tail",
     source="Byun and Lee 2022, eq. 2-4",
     passes="1 forward + hw tails",
@@ -66,12 +71,14 @@ def recipro_cam(trace: Trace, target: Tensor, *, gaussian: bool = False, score: 
         return lambda buffer, start, stop: torch.mul(features[start:stop], spread[start:stop], out=buffer)
 
     logits = trace.tail_logits(("positions", gaussian), h * w, write, "single positions")
-    scores = logits.softmax(dim=2) if score == "probability" else logits
+    scores = trace.network.probabilities(logits) if score == "probability" else logits
     return _of_class(scores, target).view(-1, h, w)
 
 
 @method(
     "fd-cam",
+    title="FD-CAM",
+    sign="shifted",
     family="tail",
     source="Li et al. 2022, eq. 4-9",
     passes="1 forward + 1 backward + 2K tails",

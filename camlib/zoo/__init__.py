@@ -8,6 +8,17 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["captioner", "cifar10", "designs", "heads", "lfi", "pretrained", "residual", "scenes", "trained"],
+    submodules=[
+        "captioner",
+        "cifar10",
+        "designs",
+        "heads",
+        "lfi",
+        "pretrained",
+        "rectified_heads",
+        "residual",
+        "scenes",
+        "trained",
+    ],
     submod_attrs={"pretrained": ["list_networks", "load_network", "load_networks"]},
 )

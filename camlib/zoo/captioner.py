@@ -7,6 +7,9 @@
 
 Wang et al. 2019 (eq. 8) score a word by f(I, S, s_k) = P(s_k | I, s_1 ... s_{k-1}). With the words before it held
 fixed, that is a classifier whose classes are words, so every method of camlib makes maps of words.
+
+Their map is printed as Σ Softmax(f) · A. f is a probability already: "score-cam" weighs with f itself, and
+"score-cam-softmax" with ``score="probability"`` with a softmax of it over the channels, as printed.
 """
 
 from __future__ import annotations
@@ -207,7 +210,9 @@ class Captioner:
         """The classifier of the word behind ``prefix``; its logits are log P(word | picture, prefix) (eq. 8).
 
         A logit is a log-probability, so ``score-cam`` weighs a channel with eq. 8 itself, and gradient methods
-        differentiate the log-probability, as Selvaraju et al. (2017) do for captions. Classes are VOCABULARY.
+        differentiate the log-probability, as Selvaraju et al. (2017) do for captions. The softmax that is printed below
+        eq. 8 is ``camlib.explain(net, picture, "score-cam-softmax", target="blue", score="probability")``: nearly equal
+        weights, and so nearly the sum of all feature maps. Classes are VOCABULARY.
 
         Raises ValueError for a word that is not in the vocabulary or a prefix that is already a whole sentence.
         """

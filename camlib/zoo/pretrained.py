@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from zipfile import is_zipfile
 
 import timm
 import torch
@@ -255,6 +256,12 @@ def _from_hub(argument: str, repository: str, file: str | None) -> _Checkpoint:
     return _Checkpoint(argument, files[0], folder, "HF_HOME", repository, found)
 
 
+def _refuse_code(file: str) -> None:
+    """Raise UnpicklingError for a pickle that holds more than weights: who builds the network would execute it."""
+    if not file.endswith(".safetensors"):
+        torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file))
+
+
 def _downloaded(build: Callable[[], nn.Module], checkpoint: _Checkpoint) -> nn.Module:
     """Build with pretrained weights; what stands in the way becomes one error that says how to go on."""
     call = f"camlib.load_network({checkpoint.argument})"
@@ -270,6 +277,8 @@ def _downloaded(build: Callable[[], nn.Module], checkpoint: _Checkpoint) -> nn.M
     if not checkpoint.found and _offline():
         raise WeightsUnavailable(missing.format(why="is switched off (CAMLIB_OFFLINE or HF_HUB_OFFLINE is set)"))
     try:
+        if checkpoint.found:
+            _refuse_code(checkpoint.found)
         return build()
     except _UNUSABLE as error:
         what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"

@@ -23,7 +23,7 @@ CHANNELS = 96
 """Feature maps of the convolutions that the pooling heads, and the captioner, stand on."""
 RESIDUAL_CHANNELS = 32
 
-_shapes = partial(design, class_names=SHAPES, preprocess=PREPROCESS)
+scene_design = partial(design, class_names=SHAPES, preprocess=PREPROCESS)
 
 
 def scene_inputs(scenes: Scenes) -> Tensor:
@@ -62,31 +62,31 @@ class PooledNetwork(nn.Module):
         return self.head(self.features(inputs))
 
 
-@_shapes("scenes-gap", target_layer="features")
+@scene_design("scenes-gap", target_layer="features")
 def scenes_gap() -> nn.Module:
     """Four convolutions, GAP, linear: pooling case 1."""
     return PooledNetwork("gap")
 
 
-@_shapes("scenes-avg22", target_layer="features")
+@scene_design("scenes-avg22", target_layer="features")
 def scenes_avg22() -> nn.Module:
     """The same body, average pooling 2 x 2 with stride 2, linear: pooling case 2."""
     return PooledNetwork("avg 2/2")
 
 
-@_shapes("scenes-max22", target_layer="features")
+@scene_design("scenes-max22", target_layer="features")
 def scenes_max22() -> nn.Module:
     """The same body, max pooling 2 x 2 with stride 2, linear: pooling case 3."""
     return PooledNetwork("max 2/2")
 
 
-@_shapes("scenes-avg21", target_layer="features")
+@scene_design("scenes-avg21", target_layer="features")
 def scenes_avg21() -> nn.Module:
     """The same body, average pooling 2 x 2 with stride 1, linear: pooling case 4."""
     return PooledNetwork("avg 2/1")
 
 
-@_shapes("scenes-finetuned", target_layer="features")
+@scene_design("scenes-finetuned", target_layer="features")
 def scenes_finetuned() -> nn.Module:
     """The network with GAP, taught colors first and then finetuned to shapes; stages are kept."""
     return PooledNetwork("gap")
@@ -118,13 +118,13 @@ class SmallVgg(nn.Module):
         return self.classifier(self.pool(self.features(inputs)))
 
 
-@_shapes("scenes-vgg", target_layer="features")
+@scene_design("scenes-vgg", target_layer="features")
 def scenes_vgg() -> nn.Module:
     """VGG-style convolutions, max pooling, three linear layers."""
     return SmallVgg()
 
 
-@_shapes("scenes-vgg-gap", target_layer="0")
+@scene_design("scenes-vgg-gap", target_layer="0")
 def scenes_vgg_gap() -> nn.Module:
     """The VGG-style network made fit for GAP-CAM: conv 3 x 3 / 1 / 1 with 64 kernels, GAP, linear."""
     return gap_cam_network(_vgg_features(), 64, len(SHAPES), kernels=64)
@@ -138,13 +138,13 @@ def _residual_body() -> nn.Sequential:
     return residual_features(16, [(24, 2), (48, 2), (RESIDUAL_CHANNELS, 1)], stem_stride=2)
 
 
-@_shapes("scenes-plain", target_layer="features")
+@scene_design("scenes-plain", target_layer="features")
 def scenes_plain() -> nn.Module:
     """Residual network for scenes, GAP, linear; five seeds."""
     return initialize(GapNetwork(_residual_body(), RESIDUAL_CHANNELS, len(SHAPES)))
 
 
-@_shapes("scenes-lfi", target_layer="features")
+@scene_design("scenes-lfi", target_layer="features")
 def scenes_lfi() -> nn.Module:
     """The same network with LFI-CAM's attention branch; five seeds."""
     return initialize(LFINetwork(_residual_body(), RESIDUAL_CHANNELS, len(SHAPES)))

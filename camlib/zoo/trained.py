@@ -19,7 +19,7 @@ from torch import Tensor
 
 from camlib import paths
 from camlib.networks import Network
-from camlib.zoo import captioner, cifar10, scenes  # noqa: F401  (they register their designs)
+from camlib.zoo import captioner, cifar10, rectified_heads, scenes  # noqa: F401  (they register their designs)
 from camlib.zoo.designs import find_design
 
 TRAINED = paths.DATA / "trained"

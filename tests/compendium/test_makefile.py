@@ -81,3 +81,16 @@ def test_a_failure_ends_make_before_the_gallery(tree):
 
 def test_a_dry_run_runs_nothing(tree):
     assert make(tree, "--dry-run", "figures") == (0, [])
+
+
+@pytest.mark.parametrize("given", ["PROFILE=nope", "FAST=maybe", "NETWORK=a b"])
+def test_a_variable_that_means_nothing_is_refused_before_anything_runs(tree, given):
+    status, commands = make(tree, "figures", given)
+    assert (status, commands) == (2, [])
+
+
+def test_a_lab_writes_its_figures_to_build(tree):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    said = subprocess.run(["make", "-n", "lab"], cwd=tree, env=clean, capture_output=True, text=True, timeout=60).stdout
+    assert "CAMLIB_FIGURES=build/figures-lab" in said
+    assert said.rstrip().endswith("notebooks/00_start_here.ipynb")

@@ -523,3 +523,13 @@ def test_a_trained_network_finds_the_classes_that_the_boxes_stand_for():
     top = int(net.logits(net.prepare(found[0].picture)[1][None]).argmax())
     assert top in classes_of("dog", net)
     assert top not in classes_of("person", net)
+
+
+def test_another_picture_of_the_same_size_in_bytes_is_another_version(tmp_path):
+    for value in (10, 20):
+        Image.new("RGB", (4, 4), (value, value, value)).save(tmp_path / "a.bmp")
+        size = (tmp_path / "a.bmp").stat().st_size
+        if value == 10:
+            before, bytes_before = datasets.folder(tmp_path)[0].version, size
+    assert size == bytes_before
+    assert datasets.folder(tmp_path)[0].version != before

@@ -100,3 +100,23 @@ def test_a_network_that_cannot_be_copied_is_used_as_it_is():
     a, b = (camlib.explain(net, helpers.picture(0), "score-cam", 1) for net in (plain, fixed))
     torch.testing.assert_close(a.weights, b.weights)
     helpers.assert_same(before, helpers.state(fixed.module))
+
+
+class Merging(nn.Linear):
+    """Adds a low-rank part to its weight when it is switched to eval mode, as LoRA layers do."""
+
+    def train(self, mode=True):
+        if not mode:
+            with torch.no_grad():
+                self.weight.add_(1.0)
+        return super().train(mode)
+
+
+def test_a_layer_that_merges_in_eval_does_not_merge_the_callers_weights():
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Merging(4, 5)
+    )
+    before = module[4].weight.detach().clone()
+    for method in ("score-cam", "ablation-cam", "grad-cam", "rise"):
+        camlib.explain(helpers.network(module), helpers.picture(0), method, 1)
+    assert torch.equal(module[4].weight, before)

@@ -34,7 +34,7 @@ def test_a_tail_gives_what_the_whole_network_gives(name, layer, form):
     module, _, _ = architectures.known(name)
     net = camlib.Network(module, transform=camlib.Preprocess((64, 64), (0.5,) * 3, (0.25,) * 3))
     trace = Trace.of(net, helpers.picture(0, 64, 64), layer=layer)
-    assert trace._tail(0).form == form
+    assert trace.tail(0).form == form
     found = trace.ablated_logits()[0]
     before = helpers.state(module)
     for k in (0, trace.activations.shape[1] // 2):
@@ -101,5 +101,5 @@ def test_a_network_that_looks_at_its_batch_is_run_as_a_whole():
         Trace.of(helpers.network(helpers.seeded(kind), target_layer="features"), helpers.picture(0))
         for kind in (helpers.Gap, Picky)
     )
-    assert (plain._tail(0).form, picky._tail(0).form) == ("tail", "whole network")
+    assert (plain.tail(0).form, picky.tail(0).form) == ("tail", "whole network")
     torch.testing.assert_close(plain.ablated_logits(), picky.ablated_logits())

@@ -10,6 +10,7 @@ from evaluations import METHODS, METRICS, examples, net, photo, status_of
 from camlib import explain, load_network
 from camlib.data import datasets
 from camlib.data.datasets import LabeledBox
+from camlib.engine.scoring import Scorer
 from camlib.evaluate import Choice, Plan, evaluate
 
 
@@ -55,6 +56,29 @@ def test_controls_stand_beside_every_method_at_every_layer(tmp_path):
     assert drops["features.1", "all-ones"] == 0
     assert drops["features.1", "random"] == drops["features", "random"] > 0
     assert drops["features.1", "grad-cam"] != drops["features", "grad-cam"]
+
+
+def test_the_common_map_is_an_option_of_every_method_and_its_versions_share_the_passes(tmp_path, monkeypatch):
+    methods = ["score-cam", "score-cam:common=center", "score-cam:common=project", "grad-cam:common=project"]
+    masked, run = [], Scorer.logits
+    monkeypatch.setattr(Scorer, "logits", lambda self, n, write, what: masked.append(what) or run(self, n, write, what))
+    plan = Plan(net(), methods, ["energy-pointing-game"])
+    found = evaluate(plan, examples(), tmp_path)
+    assert masked.count("masked pictures") == 4  # once a picture
+    values = found.rows.set_index(["picture", "method"])["value"]
+    for i in range(4):
+        for label in methods:
+            choice = Choice.parse(label)
+            heatmap = explain(plan.network, photo(i), choice.name, **choice.options).heatmap
+            x0, y0, x1, y1 = (round(v) for v in (4 * 32 / 40, 3 * 32 / 30, 30 * 32 / 40, 20 * 32 / 30))
+            energy = float(heatmap[y0:y1, x0:x1].sum() / heatmap.sum())
+            assert values[str(i), label] == pytest.approx(energy, rel=1e-4)
+    settings = {cell.method: cell.setting.key for cell in plan.cells("d")}
+    assert len(set(settings.values())) == len(settings)
+    with pytest.raises(ValueError, match="gradient makes a saliency of pixels"):
+        Plan(net(), ["gradient:common=project"], METRICS)
+    with pytest.raises(ValueError, match="common='mean': expected one of"):
+        Plan(net(), ["grad-cam:common=mean"], METRICS)
 
 
 def test_several_options_of_one_method_are_kept_apart(tmp_path):

@@ -14,6 +14,7 @@ from torchvision import transforms
 from camlib import Network, method
 from camlib.data.datasets import LabeledBox
 from camlib.evaluate import Plan, evaluate
+from camlib.evaluate.__main__ import main
 
 
 def fails(message: str):
@@ -104,3 +105,14 @@ def test_a_method_that_fails_does_not_take_the_others_along(tmp_path, own_regist
     assert (row["n"], row["error"]) == (0, 4)
     assert np.isnan(row["mean"])
     assert "broken-cam" not in {*found.differences["a"], *found.differences["b"]}
+
+
+def test_a_run_in_which_nothing_has_a_value_says_so_and_ends_with_1(tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in "ab":
+        (folder / f"{name}.png").write_text("broken")
+    words = ["--folder", folder, "--network", "scenes-gap", "--methods", "grad-cam", "--metrics", "average-drop"]
+    assert main([str(word) for word in [*words, "--threads", "1", "--out", tmp_path / "out"]]) == 1
+    assert "Nothing has a value; the column 'note' of" in capsys.readouterr().err
+    assert "cannot be read" in (tmp_path / "out" / "rows.csv").read_text()

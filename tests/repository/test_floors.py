@@ -14,7 +14,7 @@ from camlib.registry import _Methods
 
 ORDER = [
     {"paths.py", "checkpoints.py"},
-    {"pictures.py", "layers/", "framework.py", "registry.py"},
+    {"pictures.py", "outputs.py", "layers/", "framework.py", "registry.py"},
     {"networks.py"},
     {"engine/"},
     {"data/"},
@@ -22,15 +22,26 @@ ORDER = [
     {"trace.py"},
     {"weights/"},
     {"baselines/"},
-    {"explanation.py"},
     {"plots/"},
+    {"explanation/"},
     {"metrics/"},
     {"studies/", "training/", "evaluate/"},
     {"compendium/"},
+    {"cli.py"},
+    {"__main__.py"},
 ]
 """Rooms from the ground up: a file imports from rooms of earlier lines, and from its own room."""
 GROUND = ORDER[0]
-SPINE = {"pictures.py", "layers/", "networks.py", "trace.py", "framework.py", "registry.py", "explanation.py"}
+SPINE = {
+    "pictures.py",
+    "outputs.py",
+    "layers/",
+    "networks.py",
+    "trace.py",
+    "framework.py",
+    "registry.py",
+    "explanation/",
+}
 LONGEST_FILE, LONGEST_FUNCTION = 350, 45  # lines; of a function without its docstring
 LONGER: dict[str, int] = {}
 """Files that may be longer for now, and how long: it may shrink and never grow."""
@@ -68,8 +79,9 @@ def test_no_rooms_import_each_other_in_a_circle():
 
 
 def test_the_spine_stands_on_no_wing_but_the_engine_and_the_weights():
-    """METHODS is the one exception: it imports the wings that bring methods by name, when it is first read."""
-    allowed = SPINE | GROUND | {"engine/", "weights/"}
+    """Two exceptions: METHODS imports the wings that bring methods by name, when it is first read; and what a person
+    keeps of an explanation has to be drawn, so that the front door stands on the plots, too, which stand on nothing."""
+    allowed = SPINE | GROUND | {"engine/", "weights/", "plots/"}
     assert {(s.path, room) for s in SOURCES if s.room in SPINE for room in s.imports - allowed} == set()
     assert _Methods.wings == ("camlib.weights", "camlib.baselines")
 

@@ -2,18 +2,26 @@
 
 import re
 
+from PIL import Image
+
 import camlib
 from camlib import paths
 
 BLOCKS = re.findall(r"```python\n(.*?)```", (paths.ROOT / "README.md").read_text(encoding="utf-8"), re.S)
 
 
-def test_printed_lines_are_what_the_comments_say(capsys):
+def test_printed_lines_are_what_the_comments_say(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     names = {}
     exec(BLOCKS[0], names)
     expected = re.findall(r"^print\(.*\)  # (.*)$", BLOCKS[0], re.M)
     assert len(expected) == 3
     assert capsys.readouterr().out.splitlines() == expected
+    with Image.open("map.png") as kept:
+        assert (kept.size, kept.mode) == ((224, 224), "RGB")
+    heat = names["e"].heatmap
+    y, x = divmod(int(heat.argmax()), heat.shape[1])
+    assert any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in names["boxes"])
     assert [(row.picture, row.method) for row in names["rows"]] == [
         (picture, method) for picture in (0, 1) for method in ("grad-cam", "sca-cam") for _ in range(2)
     ]

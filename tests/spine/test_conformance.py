@@ -1,6 +1,7 @@
 """What every registered method must do alike: shapes, determinism, batches, an untouched network."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 
 import helpers
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 import camlib
 from camlib import METHODS, Explanation, Network
+from camlib.registry import SIGNS
 
 every_method = pytest.mark.parametrize("method", helpers.POST_HOC)
 SMALL = torch.float32
@@ -405,4 +407,66 @@ def test_registration_is_complete(method):
     assert m.family
     assert m.passes
     assert m.summary
+    assert m.title != m.name
+    assert m.sign in SIGNS
     assert "[B" in (m.function.__doc__ or "")  # the shape that it returns
+
+
+@every_method
+def test_every_option_is_named_in_the_docstring_of_its_method(method):
+    text = METHODS[method].function.__doc__ or ""
+    assert not [option for option in METHODS[method].options if not re.search(rf"\b{option}\b", text)]
+
+
+# -- readings: options that take a source in another way
+
+READINGS = [
+    ("grad-cam++", {"exact": True}),
+    ("sca-cam", {"form": "softmax"}),
+    ("score-cam", {"masks": "unshifted"}),
+    ("score-cam", {"filler": "black"}),
+    ("score-cam-softmax", {"score": "probability"}),
+    ("guided-score-cam", {"signal": "deconvnet"}),
+    ("ablation-cam", {"signed": True}),
+    ("sa-cam", {"scale": "max"}),
+    ("sa-cam", {"exact": True}),
+    ("union-cam", {"score": "logit"}),
+    ("union-cam", {"clamp": False}),
+    ("union-cam", {"rescale": False}),
+    ("union-cam", {"rectified": "both"}),
+    ("union-cam", {"filler": "black"}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), READINGS, ids=str)
+def test_a_reading_gives_in_a_batch_what_it_gives_alone_and_leaves_the_network_alone(method, options):
+    net = trainable()
+    photos, before = [helpers.picture(seed) for seed in range(2)], helpers.state(net.module)
+    assert set(options) <= set(METHODS[method].options)
+    together = camlib.compare(net, photos, [method], TARGETS, options={method: options})
+    for e in together:
+        assert_equal(e, camlib.explain(net, photos[e.picture], method, e.target, **options), 1e-5)
+        assert bool(e.raw.isfinite().all())
+        assert (float(e.heatmap.min()), float(e.heatmap.max())) == (0.0, 0.0 if e.degenerate else 1.0)
+    helpers.assert_same(before, helpers.state(net.module))
+
+
+@pytest.mark.parametrize("method", [n for n in helpers.POST_HOC if METHODS[n].makes == "weights"])
+def test_the_sign_of_the_weights_is_what_the_registry_says(method):
+    """Over four pictures and all classes: evidence keeps both signs exactly where the registry calls it signed."""
+    module = helpers.seeded(helpers.Pooled if method != "gap-cam" else helpers.Gap)
+    with torch.no_grad():
+        (module.fc if method == "gap-cam" else module.classifier[2]).weight.mul_(20)
+    photos = [helpers.picture(seed) for seed in range(4)]
+    made = compare(helpers.network(module), photos, [method], range(5), relu=False)
+    weights = torch.stack([e.weights for e in made])
+    sign = METHODS[method].sign
+    if sign in ("signed", "shifted"):
+        assert float(weights.min()) < 0 < float(weights.max())
+    elif sign in ("positive by construction", "rectified", "softmax"):
+        assert float(weights.min()) >= 0
+        assert float(weights.max()) > 0
+    if sign == "softmax":
+        torch.testing.assert_close(weights.flatten(1).sum(dim=1), torch.ones(len(weights)), rtol=0, atol=1e-5)
+    if sign == "none":
+        assert all(torch.equal(e.weights, made[5 * e.picture].weights) for e in made)

@@ -17,14 +17,15 @@ from camlib import METHODS, DegenerateMapWarning, Network, Preprocess
 
 
 @pytest.mark.parametrize(
-    "method", [m for m in helpers.POST_HOC if m not in ("deconvnet", "smooth-grad", "fd-cam", "rise")]
+    "method", [m for m in helpers.POST_HOC if m not in ("deconvnet", "smooth-grad", "fd-cam", "case", "rise")]
 )
 @pytest.mark.parametrize(("row", "column"), [(8, 8), (8, 136), (72, 8), (72, 136)])
 def test_a_bright_object_in_a_corner_lights_up_there(method, row, column):
     """96 x 160, ready batch: the network answers to brightness, so the map must peak at the bright square.
 
-    Four methods are left out: the deconvnet signal does not depend on the picture here, noise opens the ReLU
-    everywhere, one channel has no group (FD-CAM), and RISE's masks are as large as the square (its own test below).
+    Five methods are left out: the deconvnet signal does not depend on the picture here, noise opens the ReLU
+    everywhere, one channel has no group (FD-CAM) and no direction beside the rival's (CASE), and RISE's masks are as
+    large as the square (its own test below).
     """
     options = {"mask": {"steps": 60, "l1": 1e-5}}.get(method, {})
     e = camlib.explain(brightness(), corner(row, column), method, 0, normalized=True, **options)

@@ -5,6 +5,8 @@ The loops go picture by picture and channel by channel through the plain module;
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import warnings
 from collections.abc import Callable
@@ -122,16 +124,26 @@ def _kill(weight: Tensor, bias: Tensor) -> None:
     bias[2], bias[4] = -1.0, 0.7
 
 
+def bare() -> Case:
+    """Pooling and an MLP on a convolution: maps of both signs, and gradients where they are negative."""
+    module = helpers.seeded(lambda: helpers.Pooled(nn.AvgPool2d(2)), seed=4)
+    module.features = module.features[:3]
+    with torch.no_grad():
+        module.classifier[2].weight *= 20
+    return Case(module, "features", module.features, lambda a: module.classifier(module.pool(a).flatten(1)))
+
+
 BUILD: dict[str, Callable[[], Case]] = {
     "gap": lambda: gap(helpers.seeded(helpers.Gap)),
     "mlp-max": pooled,
     "mlp-avg": lambda: pooled(nn.AvgPool2d(2)),
     "densenet": lambda: functional("norm+relu"),
     "signed": lambda: functional("norm"),  # in front of the in-place ReLU: maps of both signs
+    "bare": bare,
     "dead": lambda: gap(with_channels(_kill)),
 }
 DEAD = {2, 4}
-ALIVE = ["gap", "mlp-max", "mlp-avg", "densenet", "signed"]
+ALIVE = ["gap", "mlp-max", "mlp-avg", "densenet", "signed", "bare"]
 every_case = pytest.mark.parametrize("name", BUILD)
 every_living_case = pytest.mark.parametrize("name", ALIVE)
 
@@ -318,6 +330,21 @@ def test_score_cam_with_other_masks(name, masks):
         assert helpers.relative(found, made("score-cam", chosen, x)) > 1e-2
 
 
+@every_case
+def test_score_cam_softmax_of_probabilities_is_the_sum_below_eq_8(name):
+    """Wang et al. 2019, sec. 5.5.3: Σ_k Softmax(f(A^k·I, ...)) × A^k with f a probability."""
+    chosen, x = case(name), pictures()
+    found = made("score-cam-softmax", chosen, x, score="probability")
+    for b, c in enumerate(TARGETS):
+        with torch.no_grad():
+            f = score_cam_loop(chosen, x[b], c)
+            lit = torch.tensor([live(a) for a in chosen.maps(x[b])])
+            printed = torch.where(lit, f.exp(), 0.0) / f[lit].exp().sum()
+        assert helpers.relative(found[b], printed) < EXACT
+        assert float(found[b][lit].max() / found[b][lit].min()) < math.e
+    assert helpers.relative(found, made("score-cam-softmax", chosen, x)) > 1e-2
+
+
 def test_the_options_of_score_cam_make_a_difference():
     chosen, x = case("mlp-max"), pictures(1)
     plain = made("score-cam", chosen, x, TARGETS[:1])
@@ -468,34 +495,45 @@ class _Guided(torch.autograd.Function):
         return signal.clamp(min=0) * (x > 0)
 
 
-def _through(layers: nn.Sequential, x: Tensor) -> Tensor:
+class _Deconvolved(_Guided):
+    """ReLU whose backward pass keeps R[out > 0], wherever the input was (Zeiler and Fergus 2014)."""
+
+    @staticmethod
+    def backward(ctx, signal: Tensor) -> Tensor:
+        return signal.clamp(min=0)
+
+
+def _through(layers: nn.Sequential, x: Tensor, relu: type[_Guided] = _Guided) -> Tensor:
     for child in layers:
-        x = _Guided.apply(x) if isinstance(child, nn.ReLU) else child(x)
+        x = relu.apply(x) if isinstance(child, nn.ReLU) else child(x)
     return x
 
 
-def guided_backprop_by_hand(name: str, picture: Tensor, c: int) -> Tensor:
+def backprop_by_hand(name: str, picture: Tensor, c: int, relu: type[_Guided] = _Guided) -> Tensor:
     """R_0 [3, H, W] of the logit, signed."""
     module, x = case(name).module, picture[None].clone().requires_grad_(True)
     with torch.enable_grad():
-        a = _through(module.features, x)
+        a = _through(module.features, x, relu)
         behind = module.fc(a.mean(dim=(2, 3))) if name == "gap" else module.pool(a).flatten(1)
-        y = behind if name == "gap" else _through(module.classifier, behind)
+        y = behind if name == "gap" else _through(module.classifier, behind, relu)
         return torch.autograd.grad(y[0, c], x)[0][0]
 
 
-@pytest.mark.parametrize("clip", [None, 0.9, 1.0])
+SIGNALS = {None: _Guided, "guided-backprop": _Guided, "deconvnet": _Deconvolved}
+
+
+@pytest.mark.parametrize(("clip", "signal"), [(None, None), (0.9, "guided-backprop"), (1.0, "deconvnet")])
 @pytest.mark.parametrize("name", ["gap", "mlp-max"])
-def test_guided_score_cam_is_heatmap_times_guided_backprop(name, clip):
+def test_guided_score_cam_is_heatmap_times_guided_backprop(name, clip, signal):
     """Wang et al. 2019, eq. 6; in gray: the sum over RGB of |.|, cut at a quantile (0.99 unless told)."""
     chosen, x = case(name), pictures()
-    options = {} if clip is None else {"clip": clip}
+    options = {key: value for key, value in (("clip", clip), ("signal", signal)) if value is not None}
     found = made("guided-score-cam", chosen, x, **options).double()
     for b, c in enumerate(TARGETS):
         with torch.no_grad():
             w = score_cam_loop(chosen, x[b], c)
             heat = n01(up(torch.einsum("k,khw->hw", w, chosen.maps(x[b])).relu()))
-        gray = (heat * guided_backprop_by_hand(name, x[b], c)).abs().sum(dim=0)
+        gray = (heat * backprop_by_hand(name, x[b], c, SIGNALS[signal])).abs().sum(dim=0)
         top = float(np.quantile(gray.numpy(), 0.99 if clip is None else clip))
         assert helpers.relative(found[b], gray.clamp(max=top)) < 1e-5
 
@@ -503,22 +541,25 @@ def test_guided_score_cam_is_heatmap_times_guided_backprop(name, clip):
 # -- Ablation-CAM (METHODS 1.12)
 
 
-def ablation_loop(net: Case, picture: Tensor, c: int) -> Tensor:
-    """w_k = (y - y_k)/|y| with channel k set to 0 (Desai and Ramaswamy 2020)."""
+def ablation_loop(net: Case, picture: Tensor, c: int, signed: bool = False) -> Tensor:
+    """w_k = (y - y_k)/|y|, as printed (y - y_k)/y, with channel k set to 0 (Desai and Ramaswamy 2020, eq. 3)."""
     maps = net.maps(picture)
     y = net.head(maps[None])[0, c]
     w = []
     for k in range(len(maps)):
         without = maps.clone()
         without[k] = 0
-        w.append((y - net.head(without[None])[0, c]) / abs(y))
+        w.append((y - net.head(without[None])[0, c]) / (y if signed else abs(y)))
     return torch.stack(w)
 
 
+@pytest.mark.parametrize("options", [{}, {"signed": True}], ids=str)
 @every_case
-def test_ablation_cam_equals_a_loop_over_the_channels(name):
+def test_ablation_cam_equals_a_loop_over_the_channels(name, options):
     chosen, x = case(name), pictures()
-    assert helpers.relative(made("ablation-cam", chosen, x), per_picture(ablation_loop, chosen, x)) < EXACT
+    for targets in ((0, 1), (2, 3), (4, 4)):
+        expected = per_picture(ablation_loop, chosen, x, targets, **options)
+        assert helpers.relative(made("ablation-cam", chosen, x, targets, **options), expected) < EXACT
 
 
 def test_ablation_cam_on_a_gap_network_for_logits_of_both_signs():
@@ -533,6 +574,8 @@ def test_ablation_cam_on_a_gap_network_for_logits_of_both_signs():
             found = made("ablation-cam", chosen, x, (c,))[0]
             assert helpers.relative(found, rows[c] * means / y[c].abs()) < EXACT
             assert bool((found.sign() == rows[c].sign() * means.sign()).all())
+            printed = made("ablation-cam", chosen, x, (c,), signed=True)[0]
+            assert torch.equal(printed, found * y[c].sign())
 
 
 # -- Group-CAM (METHODS 1.13)
@@ -613,6 +656,7 @@ def sa_cam_loop(
     scale: str = "minmax",
     form: str = "sum",
     softmax: bool = True,
+    exact: bool = False,
     blurred: Tensor | None = None,
     noise: Tensor | None = None,
 ) -> Tensor:
@@ -652,6 +696,9 @@ def _rescaled(values: Tensor, scale: str) -> Tensor:
         return values
     if scale == "minmax":
         return n01(values)
+    if scale == "max":  # eq. 7 as printed
+        high, low = values.max(), values.min()
+        return (values - low) / high if high > max(low, 0) else torch.zeros_like(values)
     top = values.abs().max()
     return values / top if top > 0 else torch.zeros_like(values)
 
@@ -664,6 +711,8 @@ SA_OPTIONS = [
     {"tau": 0.8, "fill": "mean"},
     {"scale": "none"},
     {"scale": "maxabs"},
+    {"scale": "max"},
+    {"exact": True},  # the same: the networks are piecewise linear
     {"form": "score-gradient"},
     {"form": "product"},
     {"form": "mixed", "scale": "none"},
@@ -817,27 +866,42 @@ def amd_loop(net: Case, picture: Tensor, c: int, theta: float = 10.0) -> Tensor:
 
 
 def union_cam_loop(
-    net: Case, picture: Tensor, c: int, theta: float = 10.0, filler: str = "mean"
+    net: Case,
+    picture: Tensor,
+    c: int,
+    theta: float = 10.0,
+    filler: str = "mean",
+    score: str = "probability",
+    clamp: bool = True,
+    rescale: bool = True,
+    rectified: str = "region",
 ) -> dict[str, Tensor | str | float]:
-    """Eq. 4-8 with negative contributions cut at 0: every intermediate result and the final map [H, W]."""
+    """Eq. 4-8, by default with negative contributions cut at 0 and L_De-Region scaled as its parts before eq. 7.
+
+    ``clamp=False, rescale=False`` is what is printed. Every intermediate result and the final map [H, W].
+    """
     fill = FILLERS[filler]()
+    f = net.p if score == "probability" else net.logit
 
-    def beta(heat: Tensor) -> float:
-        return float(net.p(picture * heat + fill * (1 - heat), c) - net.p(fill.expand_as(picture), c))
+    def beta(mask: Tensor) -> float:
+        return float(f(picture * mask + fill * (1 - mask), c) - f(fill.expand_as(picture), c))
 
-    denoised = n01(up(amd_loop(net, picture, c, theta)))
-    w = score_cam_loop(net, picture, c, filler=filler)
-    region = n01(up(torch.einsum("k,khw->hw", w, net.maps(picture)).relu()))
+    denoised = amd_loop(net, picture, c, theta)
+    denoised = n01(up(denoised.relu() if rectified == "both" else denoised))
+    w = score_cam_loop(net, picture, c, "score-cam" if score == "probability" else "score-cam-raw", filler=filler)
+    region = torch.einsum("k,khw->hw", w, net.maps(picture))
+    region = n01(up(region if rectified == "neither" else region.relu()))
     beta_denoised, beta_region = beta(denoised), beta(region)
-    united = n01(max(beta_denoised, 0) * denoised + max(beta_region, 0) * region)
-    beta_union = beta(united)
-    use_union = beta_union > max(beta_region, 0) + 1e-12  # with β_Denoised <= 0 both maps are the same: a tie
+    used = max(beta_denoised, 0) if clamp else beta_denoised, max(beta_region, 0) if clamp else beta_region
+    united = used[0] * denoised + used[1] * region
+    beta_union = beta(n01(united) if rescale else united)
+    use_union = beta_union > used[1] + 1e-12 and used[0] != 0  # with β_Denoised = 0 both maps are the same: a tie
     return {
         "branch": "union" if use_union else "region",
         "beta_denoised": beta_denoised,
         "beta_region": beta_region,
         "beta_union": beta_union,
-        "heatmap": united if use_union else region,
+        "heatmap": n01(united) if use_union else region,
     }
 
 
@@ -849,20 +913,65 @@ def union_details(chosen: Case, picture: Tensor, c: int, **options: object) -> d
 def assert_union_cam(chosen: Case, picture: Tensor, c: int, **options: object) -> dict:
     """The front door agrees with the loop in map, branch and the three contributions."""
     expected = union_details(chosen, picture, c, **options)
-    e = explained("union-cam", chosen, picture[None], c, **options)
+    empty = not bool(expected["heatmap"].any())  # with f as logit the region map of a class below zero is empty
+    with pytest.warns(DegenerateMapWarning) if empty else contextlib.nullcontext():
+        e = camlib.explain(chosen.net, picture[None], "union-cam", c, chosen.layer, **options)
     torch.testing.assert_close(e.heatmap.double(), expected["heatmap"], rtol=0, atol=1e-5)
     assert e.details["branch"] == expected["branch"]
     for key in ("beta_denoised", "beta_region", "beta_union"):
-        assert max(0.0, e.details[key]) == pytest.approx(max(0.0, expected[key]), abs=1e-7), key
+        found = (e.details[key], expected[key])
+        found = tuple(max(0.0, one) for one in found) if options.get("clamp", True) else found
+        assert found[0] == pytest.approx(found[1], abs=1e-7, rel=1e-6), key
     return expected
 
 
-@pytest.mark.parametrize("options", [{}, {"theta": 80.0}, {"filler": "black"}], ids=str)
+UNION_OPTIONS = [
+    {},
+    {"theta": 80.0},
+    {"filler": "black"},
+    {"score": "logit"},
+    {"clamp": False},
+    {"rescale": False},
+    {"clamp": False, "rescale": False},
+    {"rectified": "both"},
+    {"rectified": "neither", "score": "logit", "clamp": False},
+]
+
+
+@pytest.mark.parametrize("options", UNION_OPTIONS, ids=str)
 @every_case
 def test_union_cam_equals_equations_1_to_8(name, options):
     for picture in pictures():
         for c in range(5):
             assert_union_cam(case(name), picture, c, **options)
+
+
+@pytest.mark.parametrize("options", UNION_OPTIONS[3:], ids=str)
+def test_each_reading_of_union_cam_changes_a_branch_or_a_map(options):
+    """On the networks above, for one of the classes; a ReLU more or less where maps are signed alone."""
+    changed = dict.fromkeys(("gap", "mlp-max", "bare"), False)
+    for name, picture in itertools.product(changed, pictures()):
+        for c in range(5):
+            usual, other = (union_details(case(name), picture, c, **given) for given in ({}, options))
+            same_branch = usual["branch"] == other["branch"]
+            changed[name] |= not same_branch or float((usual["heatmap"] - other["heatmap"]).abs().max()) > 1e-3
+    assert changed["bare"]
+    assert "rectified" not in options or "score" in options or not (changed["gap"] or changed["mlp-max"])
+
+
+def test_eq_7_as_printed_takes_the_map_that_keeps_less():
+    """The text says that AMS selects the map with the higher score. With L_De-Region unscaled it can take the lower."""
+    picture, lower = pictures(1)[0], []
+    for name in BUILD:
+        chosen = case(name)
+        for c in range(5):
+            printed = union_details(chosen, picture, c, rescale=False)
+            scaled = union_details(chosen, picture, c)
+            with torch.no_grad():
+                kept = [float(chosen.p(picture * one["heatmap"], c)) for one in (printed, scaled)]
+            assert kept[0] < kept[1] + 1e-9
+            lower.append(kept[0] < kept[1] - 1e-9)
+    assert any(lower)
 
 
 @pytest.mark.parametrize("theta", [0.0, 10.0, 75.0, 95.0])
@@ -973,6 +1082,10 @@ def test_negative_contributions_do_not_turn_the_map_around(row):
     assert found["beta_region"] < 0
     assert (found["beta_denoised"] < 0) == (max(row) > 0)
     assert found["branch"] == "region"
+    if max(row) > 0:  # both contributions are negative: the sum of eq. 6 as printed, scaled to [0, 1], is upside down
+        printed = assert_union_cam(chosen, picture, 0, clamp=False)
+        parts = union_details(chosen, picture, 0, clamp=False)
+        assert printed["branch"] == parts["branch"]
 
 
 def test_a_tie_of_eq_8_goes_to_the_region_map():
@@ -1182,16 +1295,32 @@ def test_the_picture_moves_under_the_mask_and_not_the_mask_with_it(recording):
 
 # -- counterfactual (Wang et al. 2019, eq. 7)
 
+PAIR = (3, 1)  # the target is the likelier of the two
 
+
+@pytest.mark.parametrize("scaled", [None, False])
 @pytest.mark.parametrize("method", ["score-cam", "grad-cam"])
-def test_counterfactual_is_the_rectified_difference_of_two_scaled_maps(method):
+def test_counterfactual_is_the_rectified_difference_of_two_scaled_maps(method, scaled):
+    """Eq. 7 with both maps in [0, 1]; as printed (scaled=False) with the maps of eq. 5."""
     chosen, x = case("mlp-max"), pictures(1)
-    target, reference = (explained(method, chosen, x, c).raw.double() for c in (1, 3))
-    expected = (n01(target) - n01(reference)).relu()
-    e = camlib.counterfactual(chosen.net, x, 1, 3, method=method, layer=chosen.layer)
+    target, reference = (explained(method, chosen, x, c).raw.double() for c in PAIR)
+    expected = (n01(target) - n01(reference) if scaled is None else target - reference).relu()
+    options = {} if scaled is None else {"scaled": scaled}
+    e = camlib.counterfactual(chosen.net, x, *PAIR, method=method, layer=chosen.layer, **options)
     assert helpers.relative(e.raw, expected) < 1e-5
     assert_heatmap(e, expected)
-    assert (e.target, e.target_name) == (1, "tabby cat")
+    assert (e.target, e.target_name) == (PAIR[0], helpers.CLASSES[PAIR[0]])
+
+
+def test_eq_7_as_printed_leaves_nothing_to_the_less_probable_class():
+    """Score-CAM's weights are probabilities: the map of the likelier class is larger everywhere."""
+    chosen, x = case("mlp-max"), pictures(1)
+    p = chosen.module(x)[0].softmax(dim=0)
+    likely, unlikely = int(p.argmax()), int(p.argmin())
+    printed = camlib.counterfactual(chosen.net, x, unlikely, likely, layer=chosen.layer, scaled=False)
+    assert printed.degenerate
+    assert not printed.raw.any()
+    assert bool(camlib.counterfactual(chosen.net, x, unlikely, likely, layer=chosen.layer).raw.any())
 
 
 def test_counterfactual_hands_options_on_and_takes_class_names():
@@ -1256,6 +1385,8 @@ BAD = [
     *[(method, "filler", "pink") for method in sorted(SCORES)],
     ("score-cam", "masks", "striped"),
     ("score-cam", "precision", "float12"),
+    ("score-cam-softmax", "score", "odds"),
+    ("guided-score-cam", "signal", "gradient"),
     ("guided-score-cam", "clip", 2.0),
     ("guided-score-cam", "clip", 0.0),
     ("group-cam", "groups", 0),
@@ -1276,6 +1407,8 @@ BAD = [
     ("union-cam", "theta", 101.0),
     ("union-cam", "theta", -1.0),
     ("union-cam", "filler", "pink"),
+    ("union-cam", "score", "odds"),
+    ("union-cam", "rectified", "all"),
     ("rise", "masks", 0),
     ("rise", "cells", 0),
     ("rise", "probability", 0.0),

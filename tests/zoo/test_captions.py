@@ -234,10 +234,12 @@ def test_wrong_words_and_networks_are_refused(small):
 
 
 @settings(max_examples=10, deadline=None)
-@given(st.integers(0, 1000), st.sampled_from(VOCABULARY))
-def test_score_cam_of_a_word_is_equation_8_by_a_loop(small, seed, word):
+@given(st.integers(0, 1000), st.sampled_from(VOCABULARY), st.booleans())
+def test_score_cam_of_a_word_is_equation_8_by_a_loop(small, seed, word, printed):
+    """f(A·I, S, s) weighs the map A; as printed its softmax over the maps does."""
     photo, net = picture(seed), small.next_word(NEXT)
-    found = camlib.explain(net, photo, "score-cam", target=word, relu=False)
+    method, options = ("score-cam-softmax", {"score": "probability"}) if printed else ("score-cam", {})
+    found = camlib.explain(net, photo, method, target=word, relu=False, **options)
     module, x = small.network.module, small.network.prepare(photo)[1][None].double()
     with torch.no_grad():
         maps = module.encoder.features(x)[0]
@@ -245,11 +247,13 @@ def test_score_cam_of_a_word_is_equation_8_by_a_loop(small, seed, word):
         for a in maps:
             mask = F.interpolate(a[None, None], (32, 32), mode="bilinear", align_corners=False)
             if float(mask.max()) == float(mask.min()):
-                weights.append(0.0)
+                weights.append(-math.inf if printed else 0.0)
                 continue
             masked = x * (mask - mask.min()) / (mask.max() - mask.min())
             said = torch.tensor([words_of(NEXT)])
             weights.append(math.exp(module.log_probabilities(module.encoder(masked), said)[0, -1, words_of(word)[0]]))
+        if printed:
+            weights = [math.exp(f) / sum(math.exp(f) for f in weights) for f in weights]
         expected = sum(w * a for w, a in zip(weights, maps, strict=True))
     assert found.target_name == word
     assert found.weights.tolist() == pytest.approx(weights, abs=1e-6)

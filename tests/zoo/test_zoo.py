@@ -382,3 +382,28 @@ def test_loading_a_checkpoint_in_inference_mode_still_allows_gradients(checkpoin
         network = load_network("squeezenet1_1")
     trace = Trace(network, ready(1, 64))
     assert trace.gradients(trace.logits.argmax(dim=1)).any()
+
+
+class Trap:
+    """A pickle that makes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+@pytest.mark.parametrize(
+    "hide", [lambda trap: trap, lambda trap: {"fc.weight": trap}, lambda trap: [torch.zeros(2), trap]]
+)
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_code_in_a_file_of_weights_is_not_executed(hide, legacy, tmp_path, monkeypatch):
+    """A file that somebody put under torchvision's name, in both formats of torch.save."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True)
+    torch.save(hide(Trap(tmp_path / "executed")), file, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(WeightsUnavailable, match="cannot be used as the weights"):
+        load_network("resnet18")
+    assert not (tmp_path / "executed").exists()

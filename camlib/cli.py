@@ -1,0 +1,242 @@
+"""The command line: ``python -m camlib`` or ``camlib``.
+
+    camlib explain photos/ --method grad-cam score-cam --out maps
+    camlib explain cat.jpg --network resnet18 --weights mine.pt --classes names.txt --target tabby --out maps
+    camlib compare a.jpg b.jpg --method grad-cam layer-cam --out sheet.png
+    camlib layers resnet18
+    camlib methods
+    camlib networks "*lite*"
+    camlib evaluate --photos --out build/photos
+    camlib figures sa-fig-04
+
+Exit status 0: everything was made; 1: something could not be made, and it was named; 2: the call itself is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_ERRORS = (ValueError, TypeError, OSError, RuntimeError)
+_COMPLETION = """\
+_camlib() {{ local words="{commands}"
+  if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[1]}}"))
+  else COMPREPLY=($(compgen -f -W "{options}" -- "${{COMP_WORDS[COMP_CWORD]}}")); fi; }}
+complete -o filenames -F _camlib camlib
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, see the head of this module; returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["evaluate"]:
+        from camlib.evaluate.__main__ import main as evaluate
+
+        return evaluate(words[1:])
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.completion:
+        print(_completion(parser), end="")
+        return 0
+    if options.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return options.act(options)
+    except _ERRORS as error:
+        if options.debug:
+            raise
+        print(f"camlib {options.command}: {error}", file=sys.stderr)
+        return 1
+
+
+# -- commands
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """One overlay, one raw map and one record a picture, method and class; bad pictures are named and skipped."""
+    from tqdm import tqdm
+
+    from camlib.explanation import compare
+    from camlib.zoo.own_weights import network_of
+
+    net = network_of(options.network, options.weights, options.classes, options.device)
+    choices = [_choice(text, options.passes) for text in options.method]
+    failed, pictures = 0, _pictures(options.pictures)
+    for picture in tqdm(pictures, unit="picture", disable=None):
+        try:
+            made = compare(net, [picture], choices, [_target(t) for t in options.target], options.layer,
+                           common=options.common)  # fmt: skip
+        except _ERRORS as error:
+            if options.debug:
+                raise
+            failed += 1
+            print(f"{picture}: {error}", file=sys.stderr)
+            continue
+        for e in made:
+            stem = options.out / f"{picture.stem}-{e.method}-{_slug(e.target_name)}"
+            e.save(stem.with_name(stem.name + ".png"), original=options.original, opacity=options.opacity)
+            e.save(stem.with_name(stem.name + ".npy"))
+            e.save(stem.with_name(stem.name + ".json"))
+    print(f"{len(pictures) - failed} of {len(pictures)} pictures; maps lie in {options.out}")
+    return 1 if failed or not pictures else 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """One sheet: a row a picture, a column a method, the most probable class or the one that is named."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from camlib import plots
+    from camlib.explanation import compare
+    from camlib.registry import METHODS
+    from camlib.zoo.own_weights import network_of
+
+    net = network_of(options.network, options.weights, options.classes, options.device)
+    pictures = _pictures(options.pictures)
+    choices = [_choice(text, options.passes) for text in options.method]
+    made = compare(net, pictures, choices, [_target(options.target[0])], options.layer, common=options.common)
+    rows = [made[i : i + len(choices)] for i in range(0, len(made), len(choices))]
+    cells = [[row[0].image, *row] for row in rows]
+    labels = [f"{p.stem}\n{row[0].target_name} {row[0].probability:.2f}" for p, row in zip(pictures, rows, strict=True)]
+    figure = plots.grid(cells, labels, ["picture", *(METHODS[name].title for name, _ in choices)])
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(options.out, dpi=150, bbox_inches="tight")
+    print(options.out)
+    return 0
+
+
+def _layers(options: argparse.Namespace) -> int:
+    from camlib.zoo.own_weights import network_of
+
+    net = network_of(options.network, options.weights, options.classes, "cpu")
+    default = net.default_layer.name
+    for layer in net.layers(options.depth):
+        size = " × ".join(map(str, (*layer.size, layer.channels)))
+        print(f"{'*' if layer.name == default else ' '} {layer.name:40s} {size:18s} {layer.note}".rstrip())
+    print(f"* {default} is explained unless another layer is named")
+    return 0
+
+
+def _methods(options: argparse.Namespace) -> int:
+    from camlib.registry import METHODS, find_method
+
+    for name in options.name or METHODS:
+        one = find_method(name)
+        print(f"{one.name:22s}{one.family:12s}{one.passes:38s}{one.summary}")
+        if options.name:
+            given = ", ".join(f"{key}={value!r}" for key, value in one.options.items()) or "none"
+            print(f"  source: {one.source}\n  options: {given}")
+    return 0
+
+
+def _networks(options: argparse.Namespace) -> int:
+    from camlib.zoo.pretrained import list_networks
+
+    found = [name for name in list_networks() if fnmatch.fnmatch(name, options.pattern)]
+    print("\n".join(found))
+    return 0 if found else 1
+
+
+def _figures(options: argparse.Namespace) -> int:
+    """Run the notebook that makes an item; results go to build/, committed figures stay as they are."""
+    import os
+
+    from camlib import paths
+    from camlib.compendium.items import find_item
+
+    item = find_item(options.item)
+    os.environ.setdefault("CAMLIB_FIGURES", str(paths.BUILD / "figures"))
+    from camlib.compendium.notebook_runner import main as run
+
+    status = run(["run", item.notebook, "--output", str(paths.BUILD / "notebooks-one")])
+    print(f"{item.id}: {os.environ['CAMLIB_FIGURES']}/{item.paper}/, notebook {item.notebook}")
+    return status
+
+
+# -- words of the line
+
+
+def _pictures(given: Sequence[str]) -> list[Path]:
+    """Files, the pictures of folders, the matches of patterns; a name that is no file stays, to be named."""
+    from camlib.engine.batches import files_of
+
+    return [path for text in given for path in files_of(text)]
+
+
+def _choice(text: str, passes: int | None) -> tuple[str, dict[str, object]]:
+    """A method of the line, "name" or "name:option=value,..."; the budget of passes where the method takes one."""
+    from camlib.evaluate.plan import Choice
+    from camlib.registry import find_method
+
+    choice = Choice.parse(text)
+    takes = passes is not None and "passes" in find_method(choice.name).options
+    return choice.name, {**({"passes": passes} if takes else {}), **choice.options}
+
+
+def _target(text: str) -> int | str | None:
+    return None if text == "top" else int(text) if text.isdecimal() else text
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _completion(parser: argparse.ArgumentParser) -> str:
+    """A completion script for bash: ``eval "$(camlib --completion)"``."""
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
+    options = sorted({o for sub in commands.values() for a in sub._actions for o in a.option_strings})
+    return _COMPLETION.format(commands=" ".join([*commands, "evaluate"]), options=" ".join(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="camlib", description=__doc__, formatter_class=form)
+    parser.add_argument("--completion", action="store_true", help='completion for bash: eval "$(camlib --completion)"')
+    parser.set_defaults(debug=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, act, text in (
+        ("explain", _explain, "overlay, raw map and record of every picture"),
+        ("compare", _compare, "one sheet of several methods"),
+    ):
+        sub = commands.add_parser(name, help=text, description=act.__doc__)
+        sub.add_argument("pictures", nargs="+", metavar="PICTURE", help="files, folders or patterns")
+        sub.add_argument("--method", nargs="+", default=["grad-cam"], help="names; options as score-cam:filler=black")
+        sub.add_argument("--target", nargs="+", default=["top"], help="class numbers or names; the most probable one")
+        sub.add_argument("--layer", help="see `camlib layers NETWORK`; the network's own")
+        sub.add_argument("--common", choices=["keep", "center", "project"], default="keep", help="the common map ΣM")
+        sub.add_argument("--passes", type=int, help="budget of masked passes, for methods that take one")
+        sub.add_argument("--device", default="cpu")
+        sub.add_argument("--out", type=Path, required=True, help="folder (explain), picture (compare)")
+        _add_network(sub, act)
+    explain = commands.choices["explain"]
+    explain.add_argument("--original", action="store_true", help="overlays at the resolution of the picture")
+    explain.add_argument("--opacity", type=float, default=0.6, help="share of color at the hottest place")
+    layers = commands.add_parser("layers", help="the layers of a network that can be explained")
+    layers.add_argument("network", metavar="NETWORK")
+    layers.add_argument("--depth", type=int, help="parts of a name at most")
+    _add_network(layers, _layers, named=False)
+    methods = commands.add_parser("methods", help="the methods; with a name its source and options, too")
+    methods.add_argument("name", nargs="*")
+    networks = commands.add_parser("networks", help="names of networks")
+    networks.add_argument("pattern", nargs="?", default="*")
+    figures = commands.add_parser("figures", help="makes one item of a paper again, by its id")
+    figures.add_argument("item")
+    for sub, act in ((methods, _methods), (networks, _networks), (figures, _figures)):
+        sub.set_defaults(act=act)
+    for sub in commands.choices.values():
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands.add_parser("evaluate", help="many pictures, methods and metrics into tables: camlib evaluate --help")
+    return parser
+
+
+def _add_network(sub: argparse.ArgumentParser, act: object, named: bool = True) -> None:
+    if named:
+        sub.add_argument("--network", default="efficientnet-lite0", help="see `camlib networks`")
+    sub.add_argument("--weights", default="default", help="'default', 'none', a published name, or a file of weights")
+    sub.add_argument("--classes", type=Path, help="file with one class name a line, for a network of your own")
+    sub.set_defaults(act=act)

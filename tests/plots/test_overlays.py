@@ -1,0 +1,212 @@
+"""Overlays and boxes that a person keeps, against pixels and regions worked out by hand."""
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from camlib.plots.overlays import line_picture, overlay_picture, regions, slices_picture
+
+LINE = (38, 38, 38)  # round(255 * 0.15)
+RED = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+
+
+def gray(luminance):
+    """Black becomes 0.35 of white, white stays white."""
+    return round(255 * (0.35 + 0.65 * luminance))
+
+
+def draw(text):
+    """A map [H, W] of digits, tenths."""
+    return np.array([[int(digit) / 10 for digit in row] for row in text.split()])
+
+
+def test_without_opacity_it_is_the_gray_picture_and_the_contour():
+    made = np.asarray(overlay_picture(RED.expand(3, 1, 4), [[0.0, 0.2, 0.4, 1.0]], opacity=0))
+    assert made.dtype == np.uint8
+    assert made.tolist() == [[[gray(0.299)] * 3] * 3 + [list(LINE)]]
+
+
+def test_a_map_of_zeros_colors_nothing_and_has_no_contour():
+    made = np.asarray(overlay_picture(np.full((2, 2, 3), 255, np.uint8), np.zeros((2, 2))))
+    assert (made == 255).all()
+    assert (np.asarray(overlay_picture(torch.zeros(3, 2, 2), torch.zeros(2, 2))) == gray(0)).all()
+
+
+def test_color_mixes_by_opacity_times_heat():
+    """White photograph, heat 0.4 (below half of the maximum, so no contour): 0.7 gray of 1 and 0.3 color, by hand."""
+    made = np.asarray(overlay_picture(torch.ones(3, 1, 2), [[0.4, 1.0]], opacity=0.75))
+    color = matplotlib.colormaps["inferno"](0.25 + 0.5 * 0.4)[:3]
+    assert made[0, 0].tolist() == [round(255 * (0.7 + 0.3 * c)) for c in color]
+
+
+def test_heat_below_the_threshold_shows_no_color():
+    heat = [[0.2, 0.3, 0.49, 1.0]]
+    plain = np.asarray(overlay_picture(torch.ones(3, 1, 4), heat, threshold=0.3))[0]
+    full = np.asarray(overlay_picture(torch.ones(3, 1, 4), heat))[0]
+    assert plain[0].tolist() == [255, 255, 255]
+    assert full[0].tolist() != [255, 255, 255]
+    assert np.array_equal(plain[1:], full[1:])  # 0.3 itself is shown, as are the hotter ones
+
+
+def test_contour_runs_inside_the_border_of_half_the_maximum():
+    heat = draw("""
+        00000
+        04444
+        04678
+        04888
+        04888
+    """)
+    border = draw("""
+        00000
+        01111
+        01000
+        01000
+        01000
+    """).astype(bool)  # the maximum is 0.8, half of it 0.4; the edge of the picture is no border
+    made = np.asarray(overlay_picture(torch.ones(3, 5, 5), heat))
+    assert np.array_equal((made == LINE).all(axis=-1), border)
+
+
+def test_contour_goes_round_a_hole():
+    heat = np.ones((5, 5))
+    heat[2, 2] = 0.1
+    made = (np.asarray(overlay_picture(torch.ones(3, 5, 5), heat)) == LINE).all(axis=-1)
+    assert sorted(map(tuple, np.argwhere(made).tolist())) == [(1, 2), (2, 1), (2, 3), (3, 2)]
+
+
+@pytest.mark.parametrize("kind", ["tensor", "bytes", "pil", "array"])
+def test_every_kind_of_picture_makes_the_same_overlay(kind):
+    eight = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3) * 4
+    heat = torch.rand(4, 5, generator=torch.Generator().manual_seed(0))
+    given_as = {
+        "tensor": torch.from_numpy(eight).permute(2, 0, 1) / 255,
+        "bytes": eight,
+        "pil": Image.fromarray(eight),
+        "array": eight / 255,
+    }
+    expected = np.asarray(overlay_picture(torch.from_numpy(eight).permute(2, 0, 1), heat))
+    made = overlay_picture(given_as[kind], heat)
+    assert (made.mode, made.size) == ("RGB", (5, 4))
+    assert np.abs(np.asarray(made).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"heatmap": np.zeros((3, 2))}, r"heatmap is \(3, 2\) and the picture \(2, 2\)"),
+        ({"opacity": 1.01}, r"opacity=1\.01"),
+        ({"opacity": float("nan")}, "opacity=nan"),
+        ({"threshold": 1.0}, r"threshold=1\.0"),
+        ({"threshold": -0.1}, r"threshold=-0\.1"),
+        ({"image": torch.full((3, 2, 2), 7.0)}, r"lies in \[7, 7\]"),
+    ],
+)
+def test_wrong_input_is_named(changes, text):
+    with pytest.raises(ValueError, match=text):
+        overlay_picture(**{"image": torch.zeros(3, 2, 2), "heatmap": np.zeros((2, 2)), **changes})
+
+
+# -- boxes
+
+
+def test_boxes_are_half_open_tight_and_the_largest_first():
+    heat = draw("""
+        800000
+        000099
+        000099
+        060000
+        000700
+    """)
+    assert regions(heat, 0.5) == [(4, 1, 6, 3), (0, 0, 1, 1), (1, 3, 2, 4), (3, 4, 4, 5)]
+    assert regions(heat, 1) == [(4, 1, 6, 3)]
+
+
+def test_corners_connect():
+    """8-connected: pixels that touch at a corner are one region, its box holds all of them."""
+    heat = draw("""
+        9000
+        0900
+        0090
+        0000
+    """)
+    assert regions(heat, 0.5) == [(0, 0, 3, 3)]
+
+
+def test_the_threshold_is_a_share_of_the_maximum_and_reaches_it():
+    heat = np.array([[0.25, 0.1, 0.5]])
+    assert regions(heat, 0.5) == [(0, 0, 1, 1), (2, 0, 3, 1)]  # 0.25 is half of 0.5
+    assert regions(heat, 0.51) == [(2, 0, 3, 1)]
+    assert regions(heat, 0.2) == [(0, 0, 3, 1)]
+
+
+def flooded(mask):
+    """Regions by flood fill, pixel by pixel: sets of (row, column)."""
+    left, found = set(zip(*np.nonzero(mask), strict=True)), []
+    while left:
+        region, ahead = set(), [min(left)]
+        while ahead:
+            y, x = ahead.pop()
+            if (y, x) in left:
+                left.remove((y, x))
+                region.add((y, x))
+                ahead += [(y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        found.append(region)
+    return found
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 4), min_size=7, max_size=7), min_size=1, max_size=7),
+    st.sampled_from([0.3, 0.5, 1]),
+)
+def test_boxes_are_those_of_a_flood_fill(rows, threshold):
+    heat = np.array(rows) / 4
+    mask = (heat >= threshold * heat.max()) if heat.any() else np.zeros(heat.shape, bool)
+    expected = sorted(flooded(mask), key=lambda region: (-len(region), min(region)))
+    boxes = [
+        (min(x for _, x in r), min(y for y, _ in r), max(x for _, x in r) + 1, max(y for y, _ in r) + 1)
+        for r in expected
+    ]
+    assert regions(heat, threshold) == boxes
+    assert regions(torch.tensor(heat), threshold) == boxes
+
+
+def test_boxes_are_plain_numbers():
+    assert {type(number) for box in regions(np.eye(3), 0.5) for number in box} == {int}
+
+
+@pytest.mark.parametrize("threshold", [0, -0.5, 1.1, float("nan")])
+def test_a_threshold_out_of_range_is_named(threshold):
+    with pytest.raises(ValueError, match=r"threshold=.*in \(0, 1\]"):
+        regions(np.eye(3), threshold)
+
+
+def test_boxes_need_a_map_of_two_axes():
+    with pytest.raises(ValueError, match=r"\[H, W\]; given \[4\]"):
+        regions(np.ones(4), 0.5)
+
+
+# -- maps of other shapes
+
+
+def test_a_line_is_filled_up_to_its_value():
+    made = np.asarray(line_picture(torch.tensor([0.0, 1.0]), width=5, height=5))
+    filled = (made != 255).any(axis=-1)
+    assert filled.tolist() == np.fliplr(np.tril(np.ones((5, 5), bool))).tolist()  # column by column one more from below
+
+
+def test_slices_stand_side_by_side():
+    volume = torch.zeros(20, 2, 3)
+    volume[0], volume[19] = 1, 0.5
+    made = np.asarray(slices_picture(volume, columns=4))
+    assert made.shape == (2, 4 * 3, 3)
+    hot, half, none = (
+        np.round(255 * np.array(matplotlib.colormaps["inferno"](v)[:3])).tolist() for v in (1.0, 0.5, 0.0)
+    )
+    assert made[0, 0].tolist() == hot
+    assert made[1, 5].tolist() == none
+    assert made[1, -1].tolist() == half
+    assert np.asarray(slices_picture(volume[:3])).shape == (2, 3 * 3, 3)

@@ -1,0 +1,149 @@
+"""The command line: it writes what ``explain`` makes, names and skips bad pictures, and its status says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import camlib
+from camlib import cli
+from camlib.zoo.own_weights import network_of, read_state
+
+NET = "scenes-gap"
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, seed in (("one", 0), ("two", 1)):
+        values = np.random.default_rng(seed).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(values).save(folder / f"{name}.png")
+    return folder
+
+
+def run(*words):
+    return cli.main([str(word) for word in words])
+
+
+def test_explain_writes_what_explain_makes_and_names_what_it_cannot_read(pictures, tmp_path, capsys):
+    (pictures / "bad.jpg").write_text("no picture")
+    out = tmp_path / "out"
+    assert run("explain", pictures, "--network", NET, "--method", "grad-cam", "layer-cam", "--out", out) == 1
+    said = capsys.readouterr()
+    assert "2 of 3 pictures" in said.out
+    assert str(pictures / "bad.jpg") in said.err
+    net = camlib.load_network(NET)
+    for method in ("grad-cam", "layer-cam"):
+        e = camlib.explain(net, pictures / "one.png", method)
+        stem = f"one-{method}-{e.target_name}"
+        assert np.array_equal(np.load(out / f"{stem}.npy"), e.raw.numpy())
+        assert np.array_equal(np.asarray(Image.open(out / f"{stem}.png")), np.asarray(e.overlay()))
+        record = json.loads((out / f"{stem}.json").read_text())
+        assert (record["method"], record["layer"], record["target"]) == (method, "features", e.target)
+        assert record["picture"] == str(pictures / "one.png")
+        assert record["top"][0][1] == e.target_name
+    assert len(list(out.iterdir())) == 2 * 2 * 3
+
+
+def test_patterns_folders_classes_and_full_resolution(pictures, tmp_path):
+    out = tmp_path / "out"
+    words = ["explain", f"{pictures}/*.png", "--network", NET, "--target", "circle", "2", "--original", "--out", out]
+    assert run(*words) == 0
+    names = camlib.load_network(NET).class_names
+    assert {p.name for p in out.glob("one-*.png")} == {f"one-grad-cam-{name}.png" for name in ("circle", names[2])}
+    assert Image.open(out / "one-grad-cam-circle.png").size == (60, 40)
+
+
+def test_a_picture_that_is_not_there_is_named(tmp_path, capsys):
+    assert run("explain", tmp_path / "none.png", "--network", NET, "--out", tmp_path / "out") == 1
+    assert "none.png" in capsys.readouterr().err
+
+
+def test_a_wrong_name_is_one_line_and_debug_shows_where(tmp_path, capsys):
+    assert run("layers", "scenes-gab") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("camlib layers: No network is called 'scenes-gab'. Nearest: ")
+    assert len(said.splitlines()) == 1
+    with pytest.raises(ValueError, match="scenes-gab"):
+        run("layers", "scenes-gab", "--debug")
+
+
+def test_lists(capsys):
+    assert run("layers", NET) == 0
+    assert "\n* features " in capsys.readouterr().out
+    assert run("methods") == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(camlib.METHODS)
+    assert run("methods", "score-cam") == 0
+    assert "filler='mean'" in capsys.readouterr().out
+    assert run("networks", "scenes-v*") == 0
+    assert capsys.readouterr().out.split() == ["scenes-vgg", "scenes-vgg-gap"]
+    assert run("networks", "nothing*") == 1
+
+
+def test_compare_draws_a_row_a_picture_and_a_column_a_method(pictures, tmp_path):
+    sheet = tmp_path / "sheets" / "sheet.png"
+    assert run("compare", pictures, "--network", NET, "--method", "grad-cam", "layer-cam", "--out", sheet) == 0
+    width, height = Image.open(sheet).size
+    assert width > height > 200
+
+
+def test_without_a_command_it_says_what_there_is(capsys):
+    assert run() == 2
+    assert "camlib explain photos/" in capsys.readouterr().out
+
+
+def test_completion_is_a_script_that_bash_reads(tmp_path, capsys):
+    assert run("--completion") == 0
+    script = capsys.readouterr().out + 'COMP_WORDS=(camlib ex); COMP_CWORD=1; _camlib; echo "${COMPREPLY[@]}"\n'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["explain"]
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}}])
+def test_weights_of_ones_own_are_loaded_with_their_number_of_classes(wrap, tmp_path):
+    torch.manual_seed(1)
+    module = camlib.zoo.pretrained.get_model("squeezenet1_1", weights=None, num_classes=7)
+    torch.save(wrap(module.state_dict()), tmp_path / "mine.pt")
+    (tmp_path / "names.txt").write_text("\n".join("abcdefg"))
+    net = network_of("squeezenet1_1", tmp_path / "mine.pt", tmp_path / "names.txt")
+    x = torch.rand(1, 3, 224, 224)
+    assert torch.allclose(net.logits(x), module.eval()(x), atol=1e-6)
+    assert net.class_names == list("abcdefg")
+
+
+class Trap:
+    """A pickle that writes a file when it is loaded."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_a_file_of_weights_is_never_executed(tmp_path):
+    torch.save({"state_dict": Trap(tmp_path / "executed")}, tmp_path / "trap.pt")
+    with pytest.raises(ValueError, match="cannot be read as weights"):
+        read_state(tmp_path / "trap.pt")
+    assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(torch.zeros(3), "holds no state_dict"), ({"a": 1}, "holds no state_dict")], ids=str
+)
+def test_a_file_without_a_state_dict_is_refused(content, said, tmp_path):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=said):
+        read_state(tmp_path / "other.pt")
+
+
+def test_weights_of_another_network_are_refused_with_the_first_difference(tmp_path):
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match="holds no weights of scenes-gap"):
+        network_of("scenes-gap", tmp_path / "other.pt")

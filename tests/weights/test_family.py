@@ -1,0 +1,690 @@
+"""The wider family against loops transcribed from its papers, closed forms and whole Hessians, in float64.
+
+The loops go picture by picture, channel by channel through the plain module; nothing in them is from camlib.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import permutations
+
+import helpers
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import camlib
+from camlib import METHODS, Trace, framework
+from camlib.engine.deeplift import contributions
+from camlib.registry import Detailed
+from camlib.weights.contrast import rival_classes
+
+EXACT = 1e-9
+TARGETS = (1, 3)
+HEADS = {
+    "gap": lambda: helpers.seeded(helpers.Gap),
+    "mlp": lambda: helpers.seeded(helpers.Pooled),
+    "average pooling": lambda: helpers.seeded(lambda: helpers.Pooled(nn.AvgPool2d(2))),
+}
+every_head = pytest.mark.parametrize("build", HEADS.values(), ids=HEADS.keys())
+
+
+def head_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Feature maps -> logits."""
+    if isinstance(module, helpers.Gap):
+        return lambda maps: module.fc(maps.mean(dim=(2, 3)))
+    return lambda maps: module.classifier(module.pool(maps).flatten(1))
+
+
+def traced(module: nn.Module, pictures: int = 2) -> Trace:
+    return Trace(helpers.network(module), helpers.batch(pictures), "features")
+
+
+def found(name: str, trace: Trace, targets: tuple[int, ...] = TARGETS, **options: object) -> Tensor:
+    made = METHODS[name].function(trace, torch.tensor(targets[: len(trace.inputs)]), **options)
+    return made.values if isinstance(made, Detailed) else made
+
+
+def gradient(module: nn.Module, maps: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
+    """Gradient [K, h, w] of a score of one picture's logits [C] with respect to its maps [K, h, w]."""
+    leaf = maps.detach()[None].clone().requires_grad_(True)
+    return torch.autograd.grad(score(head_of(module)(leaf)[0]), leaf)[0][0]
+
+
+# -- gradients of any score, Hessian-vector products
+
+
+class Smooth(nn.Module):
+    """A head with curvature: tanh between two linear layers, on maps of 2 x 3 x 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.one, self.two = nn.Identity(), nn.Linear(18, 7), nn.Linear(7, 4)
+
+    def head(self, maps: Tensor) -> Tensor:
+        return self.two(self.one(maps.flatten(1)).tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.maps(x))
+
+
+def smooth() -> tuple[Smooth, Trace]:
+    module = helpers.seeded(Smooth)
+    x = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return module, Trace(camlib.Network(module), x, "maps")
+
+
+SCORES = {
+    "logit": lambda y: y[:, 2],
+    "difference": lambda y: y[:, 0] - 2 * y[:, 3],
+    "log-probability": lambda y: y.log_softmax(dim=1)[:, 1],
+}
+
+
+@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys())
+def test_hessian_vector_products_equal_the_whole_hessian_times_the_vector(score):
+    module, trace = smooth()
+    vector = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    g, product = trace.hessian_product(score, vector)
+    for b in range(2):
+        maps = trace.activations[b]
+        hessian = torch.autograd.functional.hessian(
+            lambda m: score(module.head(m.view(1, 2, 3, 3))).sum(), maps.flatten()
+        )
+        slope = torch.autograd.functional.jacobian(
+            lambda m: score(module.head(m.view(1, 2, 3, 3))).sum(), maps.flatten()
+        )
+        assert float(hessian.abs().max()) > 1e-3
+        assert helpers.relative(product[b].flatten(), hessian @ vector[b].flatten()) < EXACT
+        assert helpers.relative(g[b].flatten(), slope) < EXACT
+    assert torch.equal(g, trace.score_gradients(score))
+    assert torch.equal(trace.score_gradients(SCORES["logit"]), trace.gradients(torch.tensor([2, 2])))
+
+
+class Attentive(nn.Module):
+    """A head with PyTorch's fused attention over positions, whose backward pass has no derivative of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.query, self.fc = nn.Identity(), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.maps(x).flatten(2).mT[:, None]
+        return self.fc(F.scaled_dot_product_attention(self.query(tokens), tokens, tokens)[:, 0].mean(dim=1))
+
+
+def test_hessian_vector_products_through_fused_attention_equal_differences_of_gradients():
+    module = helpers.seeded(Attentive)
+    x, vector = torch.randn(2, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    net, score, step = camlib.Network(module), lambda y: y[:, 1], 1e-5
+    g, product = Trace(net, x, "maps").hessian_product(score, vector)
+    ahead, behind = (Trace(net, x + sign * step * vector, "maps").score_gradients(score) for sign in (1, -1))
+    assert helpers.relative(product, (ahead - behind) / (2 * step)) < 1e-6
+    assert helpers.relative(g, Trace(net, x, "maps").score_gradients(score)) < 1e-9
+
+
+def test_a_piecewise_linear_score_has_no_curvature():
+    trace = traced(helpers.seeded(helpers.Pooled))
+    g, product = trace.hessian_product(lambda y: y[:, 1], trace.activations)
+    assert g.any()
+    assert not product.any()
+    linear = traced(helpers.seeded(helpers.Gap))
+    assert not linear.hessian_product(lambda y: y[:, 1], linear.activations)[1].any()
+
+
+def test_a_layer_that_no_score_depends_on_is_named():
+    class Aside(helpers.Gap):
+        def forward(self, x: Tensor) -> Tensor:
+            self.features(x)
+            return self.fc(x.mean(dim=(2, 3)).repeat(1, 2))
+
+    trace = traced(helpers.seeded(Aside))
+    for ask in (
+        lambda: trace.score_gradients(SCORES["logit"]),
+        lambda: trace.hessian_product(SCORES["logit"], trace.maps),
+    ):
+        with pytest.raises(ValueError, match="do not depend on layer 'features'"):
+            ask()
+
+
+# -- HiResCAM
+
+
+@every_head
+def test_hires_cam_multiplies_element_by_element(build):
+    module = build()
+    trace = traced(module)
+    e = camlib.compare(helpers.network(module), trace.inputs, ["hires-cam"], [TARGETS[0]], "features", relu=False)
+    for b, maps in enumerate(trace.activations):
+        g, h = gradient(module, maps, lambda y: y[TARGETS[0]]), torch.zeros(8, 8, dtype=torch.float64)
+        for k in range(6):
+            h += g[k] * maps[k]
+        assert helpers.relative(e[b].raw, h) < 1e-6
+
+
+def test_hires_cam_sums_to_the_logit_behind_one_linear_layer():
+    """Draelos and Carin 2020: behind flattened maps and one linear layer Σ H = y − b; Grad-CAM's sum is another."""
+    module = helpers.seeded(lambda: helpers.Pooled(nn.Identity(), mlp=False))
+    trace = traced(module)
+    total = framework.class_activation_map(found("hires-cam", trace), trace.activations).sum(dim=(1, 2))
+    expected = torch.stack([trace.logits[b, c] - module.classifier.bias[c] for b, c in enumerate(TARGETS)]).detach()
+    assert helpers.relative(total, expected) < EXACT
+    averaged = framework.class_activation_map(found("grad-cam", trace), trace.activations).sum(dim=(1, 2))
+    assert helpers.relative(averaged, expected) > 0.1
+
+
+# -- contrast: Finer-CAM and CASE
+
+
+def nearest(logits: Tensor, c: int, count: int) -> list[int]:
+    others = [d for d in range(len(logits)) if d != c]
+    return sorted(others, key=lambda d: abs(float(logits[d] - logits[c])))[:count]
+
+
+@every_head
+@pytest.mark.parametrize("gamma", [0.0, 0.6, 1.0])
+def test_finer_cam_is_grad_cam_of_a_logit_difference(build, gamma):
+    module = build()
+    trace = traced(module)
+    for count in (1, 3, 99):
+        weights = found("finer-cam", trace, gamma=gamma, rivals=count)
+        for b, c in enumerate(TARGETS):
+            rivals = nearest(trace.logits[b], c, count)
+            g = gradient(module, trace.activations[b], lambda y, c=c: y[c])
+            for d in rivals:
+                g = g - gamma / len(rivals) * gradient(module, trace.activations[b], lambda y, d=d: y[d])
+            assert helpers.relative(weights[b], g.mean(dim=(1, 2))) < EXACT
+    assert gamma or torch.allclose(weights, found("grad-cam", trace), rtol=1e-12, atol=0)
+
+
+@every_head
+def test_finer_cam_weighted_by_probability_differentiates_the_probabilities(build):
+    module = build()
+    trace = traced(module)
+    weights = found("finer-cam", trace, weighting="probability", gamma=0.8)
+    for b, c in enumerate(TARGETS):
+        rivals = nearest(trace.logits[b], c, 3)
+
+        def score(y: Tensor, c: int = c, rivals: list[int] = rivals) -> Tensor:
+            p = y.exp() / y.exp().sum()
+            return sum(p[d] * (y[c] - 0.8 * y[d]) for d in rivals) / sum(p[d] for d in rivals)
+
+        assert helpers.relative(weights[b], gradient(module, trace.activations[b], score).mean(dim=(1, 2))) < EXACT
+    assert helpers.relative(weights, found("finer-cam", trace, gamma=0.8)) > 1e-4
+
+
+@every_head
+@pytest.mark.parametrize("rivals", [1, 2, 5, [0, 4]])
+def test_case_leaves_nothing_of_the_mean_rival(build, rivals):
+    module = build()
+    trace = traced(module)
+    weights = found("case", trace, rivals=rivals)
+    for b, c in enumerate(TARGETS):
+        order = sorted((d for d in range(5) if d != c), key=lambda d: -float(trace.logits[b, d]))
+        chosen = order[:rivals] if isinstance(rivals, int) else rivals
+        a = gradient(module, trace.activations[b], lambda y, c=c: y[c]).mean(dim=(1, 2))
+        r = sum(gradient(module, trace.activations[b], lambda y, d=d: y[d]).mean(dim=(1, 2)) for d in chosen) / len(
+            chosen
+        )
+        dot = sum(float(a[k] * r[k]) for k in range(6)) / sum(float(r[k] * r[k]) for k in range(6))
+        assert helpers.relative(weights[b], a - dot * r) < EXACT
+        assert abs(float(weights[b] @ r)) < 1e-12 * float(weights[b].norm() * r.norm()) + 1e-18
+
+
+def test_case_needs_no_epsilon():
+    """Where gradients are small the authors' 1e-8 in ⟨r, r⟩ would leave Grad-CAM as it is."""
+    module, tiny = helpers.seeded(helpers.Gap), helpers.seeded(helpers.Gap)
+    with torch.no_grad():
+        tiny.fc.weight *= 1e-180
+        tiny.fc.bias *= 0
+        module.fc.bias *= 0
+    a, b = found("case", traced(module)), found("case", traced(tiny))
+    assert helpers.relative(b * 1e180, a) < 1e-6
+    assert helpers.relative(found("grad-cam", traced(module)), a) > 0.05
+
+
+def test_rivals_are_never_the_target_and_are_named_when_wrong():
+    trace, target = traced(helpers.seeded(helpers.Gap)), torch.tensor(TARGETS)
+    assert rival_classes(trace, target, 99, trace.logits).shape == (2, 4)
+    for b, c in enumerate(TARGETS):
+        assert c not in rival_classes(trace, target, 99, trace.logits)[b]
+    assert rival_classes(trace, target, [0, 4], trace.logits).tolist() == [[0, 4], [0, 4]]
+    assert rival_classes(trace, target, [1, 3, 4], trace.logits).tolist() == [[3, 4], [1, 4]]
+    for rivals, message in (
+        (0, "rivals=0"),
+        ([0, 0], "different class indices"),
+        ([7], "from 0 to 4"),
+        ([-1], "from 0 to 4"),
+        ([1, 4], "as many rivals"),
+        ([], "at least one"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            rival_classes(trace, target, rivals, trace.logits)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("finer-cam", {"gamma": -1}, "gamma=-1: expected"),
+        ("finer-cam", {"gamma": math.nan}, "gamma=nan: expected"),
+        ("finer-cam", {"weighting": "max"}, "weighting='max': expected 'mean' or 'probability'"),
+        ("finer-cam", {"rivals": 0}, "rivals=0"),
+        ("case", {"rivals": [9]}, "from 0 to 4"),
+        ("shapley-cam", {"score": "probability"}, "score='probability': expected one of"),
+        ("opti-cam", {"steps": 0}, "steps=0"),
+        ("opti-cam", {"learning_rate": 0}, "learning_rate=0"),
+        ("is-cam", {"steps": 0}, "steps=0"),
+        ("is-cam", {"path": "up"}, "path='up'"),
+        ("is-cam", {"weighting": "raw"}, "weighting='raw'"),
+        ("ss-cam", {"samples": 0}, "samples=0"),
+        ("ss-cam", {"sigma": -1}, "sigma=-1"),
+        ("ss-cam", {"noise": "maps"}, "noise='maps'"),
+        ("ss-cam", {"weighting": "raw"}, "weighting='raw'"),
+        ("eigen-cam", {"centre": True}, "eigen-cam has no option 'centre'. Its options: center=False"),
+    ],
+)
+def test_wrong_options_say_what_is_expected(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        camlib.explain(helpers.network(helpers.seeded(helpers.Gap)), helpers.picture(0), name, 1, **options)
+
+
+# -- ShapleyCAM
+
+
+def rest(y: Tensor, c: int) -> Tensor:
+    return y[c] + (y[c] - y.exp().sum().log())
+
+
+@pytest.mark.parametrize("score", ["rest", "logit"])
+def test_shapley_cam_equals_gradient_minus_half_of_the_whole_hessian_times_the_maps(score):
+    module, trace = smooth()
+    weights = found("shapley-cam", trace, score=score)
+    for b, c in enumerate(TARGETS):
+        flat = trace.activations[b].flatten()
+
+        def value(m: Tensor, c: int = c) -> Tensor:
+            y = module.head(m.view(1, 2, 3, 3))[0]
+            return rest(y, c) if score == "rest" else y[c]
+
+        slope = torch.autograd.functional.jacobian(value, flat)
+        hessian = torch.autograd.functional.hessian(value, flat)
+        expected = (slope - hessian @ flat / 2).view(2, 9).mean(dim=1)
+        assert helpers.relative(weights[b], expected) < EXACT
+        assert helpers.relative(weights[b], slope.view(2, 9).mean(dim=1)) > 1e-3
+
+
+def test_shapley_cam_in_closed_form_behind_global_average_pooling():
+    """s = 2 y_c − ln Σ e^y: ∂s/∂y = 2e_c − p, Hessian −(diag p − ppᵀ), and y − b is linear in M."""
+    module = helpers.seeded(helpers.Gap)
+    with torch.no_grad():
+        module.fc.weight *= 30
+    trace = traced(module)
+    weights, rows = found("shapley-cam", trace), module.fc.weight.detach()
+    for b, c in enumerate(TARGETS):
+        p = trace.logits[b].softmax(dim=0)
+        u = rows @ trace.activations[b].mean(dim=(1, 2))  # logits without the bias
+        slope = 2 * rows[c] - p @ rows
+        curved = -(p * (u - (p * u).sum())) @ rows
+        assert helpers.relative(weights[b], (slope - curved / 2) / 64) < EXACT
+        assert float(curved.abs().max()) > 1e-3 * float(slope.abs().max())
+
+
+@every_head
+def test_shapley_cam_of_the_logit_is_grad_cam_behind_piecewise_linear_layers(build):
+    trace = traced(build())
+    assert torch.equal(found("shapley-cam", trace, score="logit"), found("grad-cam", trace))
+
+
+def test_shapley_values_of_a_quadratic_game_by_enumeration():
+    """The second order formula is the exact Shapley value of a quadratic score: all orders of four players."""
+    generator = torch.Generator().manual_seed(3)
+    linear = torch.randn(4, generator=generator, dtype=torch.float64)
+    square = torch.randn(4, 4, generator=generator, dtype=torch.float64)
+    x = torch.randn(4, generator=generator, dtype=torch.float64)
+
+    class Quadratic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps, self.linear = nn.Identity(), nn.Parameter(linear)
+
+        def forward(self, pictures: Tensor) -> Tensor:
+            flat = self.maps(pictures).flatten(1)
+            y = flat @ self.linear + torch.einsum("bi,ij,bj->b", flat, square, flat)
+            return torch.stack([y, 0 * y], dim=1)
+
+    def value(players: set[int]) -> float:
+        kept = torch.tensor([float(x[i]) if i in players else 0.0 for i in range(4)], dtype=torch.float64)
+        return float(kept @ linear + kept @ square @ kept)
+
+    shares, orders = np.zeros(4), list(permutations(range(4)))
+    for order in orders:
+        seen: set[int] = set()
+        for player in order:
+            shares[player] += (value(seen | {player}) - value(seen)) / len(orders)
+            seen = seen | {player}
+    trace = Trace(camlib.Network(Quadratic()), x.view(1, 2, 1, 2), "maps")
+    g, curved = trace.hessian_product(lambda y: y[:, 0], trace.activations)
+    per_player = (g - curved / 2) * trace.activations
+    assert per_player.flatten().tolist() == pytest.approx(shares.tolist(), rel=1e-9)
+    weights = found("shapley-cam", trace, (0,), score="logit")
+    assert helpers.relative(weights, (g - curved / 2).mean(dim=(2, 3))) < EXACT
+
+
+# -- LIFT-CAM
+
+
+def test_lift_cam_is_what_each_channel_adds_behind_a_linear_layer():
+    module = helpers.seeded(helpers.Gap)
+    trace = traced(module)
+    weights = found("lift-cam", trace)
+    for b, c in enumerate(TARGETS):
+        for k in range(6):
+            without = trace.activations[b : b + 1].clone()
+            without[:, k] = 0
+            drop = trace.logits[b, c] - head_of(module)(without)[0, c].detach()
+            assert float(weights[b, k]) == pytest.approx(float(drop), rel=1e-9, abs=1e-15)
+
+
+def test_lift_cam_by_the_rescale_rule_through_an_mlp_by_hand():
+    """Average pooling, linear, ReLU, linear: the ReLU's slope is (ReLU(a) − ReLU(a'))/(a − a')."""
+    module = HEADS["average pooling"]()
+    trace = traced(module)
+    weights = found("lift-cam", trace)
+    first, second = module.classifier[0].requires_grad_(False), module.classifier[2].requires_grad_(False)
+    for b, c in enumerate(TARGETS):
+        pooled = module.pool(trace.activations[b : b + 1]).flatten(1)[0]
+        shares = torch.zeros(6, dtype=torch.float64)
+        for unit in range(12):
+            a, a0 = float(first.weight[unit] @ pooled + first.bias[unit]), float(first.bias[unit])
+            slope = (max(a, 0) - max(a0, 0)) / (a - a0)
+            for s in range(len(pooled)):
+                shares[s // 16] += float(second.weight[c, unit]) * slope * float(first.weight[unit, s] * pooled[s])
+        assert helpers.relative(weights[b], shares) < EXACT
+        assert float(weights[b].sum()) == pytest.approx(
+            float(trace.logits[b, c] - head_of(module)(torch.zeros(1, 6, 8, 8).double())[0, c]), rel=1e-9
+        )
+
+
+class Deep(nn.Module):
+    """Behind the layer: convolutions, an activation, a max pooling, and the picture itself once more."""
+
+    def __init__(self, activation: Callable[[Tensor], Tensor], pool: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.features, self.activation, self.pool = helpers.features(), activation, pool
+        self.conv1, self.conv2 = nn.Conv2d(6, 7, 3, padding=1), nn.Conv2d(7, 7, 3, padding=1)
+        self.norm, self.fc = nn.BatchNorm2d(7), nn.Linear(7 * 16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = self.features(x)
+        inner = self.activation(self.conv1(maps) + x[:, :1, ::4, ::4])
+        return self.fc(self.activation(self.pool(self.norm(self.conv2(inner)))).flatten(1))
+
+
+ACTIVATIONS = {
+    "relu": F.relu, "module": nn.ReLU(), "in-place module": nn.ReLU(inplace=True), "method": lambda x: x.relu(),
+    "in-place method": lambda x: x.relu_(), "relu6": nn.ReLU6(), "clamp": lambda x: x.clamp(min=0), "silu": nn.SiLU(),
+    "gelu": nn.GELU(), "tanh": torch.tanh, "sigmoid": torch.sigmoid, "hardswish": nn.Hardswish(),
+    "leaky": nn.LeakyReLU(), "elu": F.elu, "softplus": nn.Softplus(), "mish": nn.Mish(),
+}  # fmt: skip
+POOLINGS = {
+    "max module": nn.MaxPool2d(2), "max function": lambda x: F.max_pool2d(x, 2),
+    "max of torch": lambda x: torch.max_pool2d(x, 2),
+    "adaptive": nn.AdaptiveMaxPool2d(4), "average": nn.AvgPool2d(2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS.values(), ids=ACTIVATIONS.keys())
+def test_contributions_sum_to_the_difference_of_the_logits(activation):
+    _assert_complete(activation, POOLINGS["max module"])
+
+
+@pytest.mark.parametrize("pool", POOLINGS.values(), ids=POOLINGS.keys())
+def test_contributions_are_complete_for_any_pooling(pool):
+    _assert_complete(F.relu, pool)
+
+
+def _assert_complete(activation: Callable, pool: Callable) -> None:
+    module = helpers.seeded(lambda: Deep(activation, pool))
+    net, x = helpers.network(module), helpers.batch(2)
+    trace = Trace(net, x, "features")
+    made = METHODS["lift-cam"].function(trace, torch.tensor(TARGETS))
+    blank = _with_maps(module, x, torch.zeros(2, 6, 8, 8, dtype=torch.float64))
+    expected = (trace.logits - blank)[[0, 1], list(TARGETS)]
+    assert helpers.relative(made.values.sum(dim=1), expected) < 1e-7
+    assert all(detail["completeness_error"] < 1e-7 for detail in made.details)
+
+
+def _with_maps(module: nn.Module, x: Tensor, maps: Tensor) -> Tensor:
+    handle = module.features.register_forward_hook(lambda *_: maps.clone())
+    try:
+        with torch.no_grad():
+            return module(x)
+    finally:
+        handle.remove()
+
+
+def test_a_gate_has_no_rule_and_the_error_says_so():
+    """A product of two parts that depend on the layer: the plain gradient is used, and the sum misses."""
+    module = helpers.seeded(lambda: Deep(lambda x: x * x.mean(dim=(2, 3), keepdim=True).sigmoid(), nn.AvgPool2d(2)))
+    made = METHODS["lift-cam"].function(traced(module), torch.tensor(TARGETS))
+    assert all(detail["completeness_error"] > 1e-4 for detail in made.details)
+
+
+def test_contributions_name_a_layer_that_does_not_count():
+    class Aside(helpers.Gap):
+        def forward(self, x: Tensor) -> Tensor:
+            self.features(x)
+            return self.fc(x.mean(dim=(2, 3)).repeat(1, 2))
+
+    net = helpers.network(helpers.seeded(Aside))
+    layer = net.find_layer("features", helpers.batch(1))
+    with pytest.raises(ValueError, match="do not depend on layer 'features'"):
+        contributions(net, layer, helpers.batch(1), torch.tensor([1]))
+
+
+# -- Eigen-CAM
+
+
+def test_eigen_cam_is_the_first_right_singular_vector_with_the_sign_of_the_sum():
+    trace = traced(helpers.seeded(helpers.Gap))
+    for center in (False, True):
+        weights = found("eigen-cam", trace, center=center)
+        for b in range(2):
+            matrix = trace.activations[b].flatten(1).T.numpy()
+            matrix = matrix - matrix.mean(axis=0) if center else matrix
+            values, vectors = np.linalg.eigh(matrix.T @ matrix)
+            first = vectors[:, np.argmax(values)]
+            first = first * np.sign((matrix @ first) @ matrix.sum(axis=1))
+            assert helpers.relative(weights[b], torch.from_numpy(first)) < 1e-8
+            assert float(weights[b].norm()) == pytest.approx(1)
+        assert center or float(weights.min()) > -1e-12  # rectified maps: Perron and Frobenius
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000))
+def test_no_other_unit_weights_make_a_larger_map(seed):
+    trace = traced(helpers.seeded(helpers.Gap, seed % 7))
+    weights = found("eigen-cam", trace)
+    other = torch.randn(2, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    other = other / other.norm(dim=1, keepdim=True)
+    best, any_ = (framework.class_activation_map(w, trace.activations).norm(dim=(1, 2)) for w in (weights, other))
+    assert bool((best >= any_ - 1e-12).all())
+
+
+def test_eigen_cam_of_maps_that_are_zero_has_no_direction():
+    module = helpers.seeded(helpers.Gap)
+    with torch.no_grad():
+        module.features[2].weight.zero_()
+        module.features[2].bias.fill_(-1)
+    assert not found("eigen-cam", traced(module)).any()
+
+
+# -- Opti-CAM
+
+
+def scaled(values: Tensor) -> Tensor:
+    return (values - values.min()) / (values.max() - values.min())
+
+
+@every_head
+def test_opti_cam_against_its_equations_with_adam_written_out(build):
+    """Zhang et al. 2023, eq. 8-10; Adam as Kingma and Ba 2015 print it (algorithm 1)."""
+    module, steps, rate = build(), 6, 0.1
+    trace = traced(module)
+    weights = found("opti-cam", trace, steps=steps, learning_rate=rate)
+    made = METHODS["opti-cam"].function(trace, torch.tensor(TARGETS), steps=steps, learning_rate=rate)
+    for b, c in enumerate(TARGETS):
+        maps, x = trace.activations[b], trace.inputs[b]
+
+        def logit(u: Tensor, maps: Tensor = maps, x: Tensor = x, c: int = c) -> Tensor:
+            s = sum(u.exp()[k] / u.exp().sum() * maps[k] for k in range(6))
+            up = F.interpolate(s[None, None], x.shape[-2:], mode="bilinear", align_corners=False)[0, 0]
+            return module((x * scaled(up))[None])[0, c]
+
+        u = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+        first, m, v = float(logit(u).detach()), torch.zeros(6).double(), torch.zeros(6).double()
+        for t in range(1, steps + 1):
+            (g,) = torch.autograd.grad(-logit(u), u)
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            step = rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+            u = (u - step).detach().requires_grad_(True)
+        assert helpers.relative(weights[b], u.detach().softmax(dim=0)) < 1e-5
+        assert made.details[b]["logit_first"] == pytest.approx(first, rel=1e-6)
+        assert made.details[b]["logit_last"] == pytest.approx(float(logit(u).detach()), rel=1e-5)
+
+
+def test_opti_cam_climbs():
+    trace = traced(helpers.seeded(helpers.Gap))
+    made = METHODS["opti-cam"].function(trace, torch.tensor(TARGETS), steps=60)
+    for detail in made.details:
+        assert detail["logit_last"] > detail["logit_first"] + 1e-3
+    assert made.values.sum(dim=1).tolist() == pytest.approx([1, 1])
+    assert float(made.values.min()) >= 0
+
+
+# -- IS-CAM and SS-CAM
+
+
+def mask_of(channel: Tensor, size: tuple[int, int]) -> Tensor | None:
+    """The channel enlarged and scaled to [0, 1]; None where it is constant."""
+    up = F.interpolate(channel[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+    return None if float(channel.max()) == float(channel.min()) else scaled(up)
+
+
+def averaged(module: nn.Module, trace: Trace, pictures: Callable[[Tensor, Tensor], list[Tensor]]) -> Tensor:
+    """Mean logits [B, K, C] and mean probabilities, over the pictures that a mask makes; stacked, [2, B, K, C]."""
+    sums = torch.zeros(2, *trace.live.shape, 5, dtype=torch.float64)
+    with torch.no_grad():
+        for b, x in enumerate(trace.inputs):
+            for k, channel in enumerate(trace.activations[b]):
+                mask = mask_of(channel, tuple(x.shape[-2:]))
+                if mask is None:
+                    continue
+                shown = pictures(x, mask)
+                for picture in shown:
+                    y = module(picture[None])[0]
+                    sums[0, b, k] += y / len(shown)
+                    sums[1, b, k] += y.softmax(dim=0) / len(shown)
+    return sums
+
+
+def compared(name: str, module: nn.Module, pictures: Callable, **options: object) -> None:
+    trace = traced(module)
+    logits, probabilities = averaged(module, trace, pictures)
+    alive = probabilities.sum(dim=2) > 0
+    softmax, plain = (found(name, trace, weighting=w, **options) for w in ("softmax", "probability"))
+    for b, c in enumerate(TARGETS):
+        expected = torch.zeros(6, dtype=torch.float64)
+        expected[alive[b]] = logits[b, alive[b], c].exp() / logits[b, alive[b], c].exp().sum()
+        assert helpers.relative(softmax[b], expected) < EXACT
+        assert helpers.relative(plain[b], probabilities[b, :, c]) < EXACT
+
+
+def killed() -> nn.Module:
+    """Channel 2 is zero and channel 4 constant: neither makes a mask."""
+    module = helpers.seeded(helpers.Gap)
+    with torch.no_grad():
+        module.fc.weight *= 20
+        for k, value in ((2, -1.0), (4, 0.7)):
+            module.features[2].weight[k] = 0
+            module.features[2].bias[k] = value
+    return module
+
+
+@pytest.mark.parametrize("build", [killed, HEADS["mlp"]])
+@pytest.mark.parametrize("path", ["cumulative", "linear"])
+def test_is_cam_against_a_loop_over_channels_and_steps(build, path):
+    def pictures(x: Tensor, mask: Tensor) -> list[Tensor]:
+        shown, factor = [], 0.0
+        for i in range(1, 5):
+            factor = factor + i / 4 if path == "cumulative" else i / 4
+            shown.append(x * (factor * mask))
+        return shown
+
+    compared("is-cam", build(), pictures, steps=4, path=path)
+
+
+@pytest.mark.parametrize("build", [killed, HEADS["mlp"]])
+@pytest.mark.parametrize("noise", ["mask", "picture"])
+def test_ss_cam_against_a_loop_over_channels_and_draws(build, noise):
+    shape = (32, 32) if noise == "mask" else (3, 32, 32)
+    draws = [torch.randn(shape, generator=torch.Generator().manual_seed(5 * 3 + n)).double() for n in range(3)]
+
+    def pictures(x: Tensor, mask: Tensor) -> list[Tensor]:
+        return [x * (mask + 0.5 * d) if noise == "mask" else x * mask + 0.5 * d for d in draws]
+
+    compared("ss-cam", build(), pictures, samples=3, sigma=0.5, noise=noise, seed=5)
+
+
+def test_one_step_of_is_cam_and_no_noise_in_ss_cam_are_score_cam():
+    trace = traced(killed())
+    softmax, plain = found("score-cam-softmax", trace), found("score-cam", trace)
+    for name, options in (("is-cam", {"steps": 1}), ("ss-cam", {"samples": 2, "sigma": 0.0})):
+        assert helpers.relative(found(name, trace, **options), softmax) < EXACT
+        assert helpers.relative(found(name, trace, weighting="probability", **options), plain) < EXACT
+
+
+def test_classes_share_the_passes_of_is_cam_and_ss_cam():
+    trace = traced(killed())
+    found("is-cam", trace, steps=2), found("ss-cam", trace, samples=2)
+    pictures = trace.scorer().pictures
+    found("is-cam", trace, (0, 2), steps=2), found("ss-cam", trace, (0, 2), samples=2)
+    assert trace.scorer().pictures == pictures
+    assert pictures == 2 * 2 * int(trace.live.sum())
+
+
+# -- where the framework ends
+
+
+class Biased(nn.Module):
+    """Two convolutions with biases, ReLUs, and a linear layer with one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 5, 3, padding=1)
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv2(self.conv1(x).relu()).relu().mean(dim=(2, 3)))
+
+
+def test_full_grad_needs_the_biases_which_no_weight_of_maps_can_be():
+    """Srinivas and Fleuret 2019, eq. 2: y = ∂y/∂x · x + Σ ∂y/∂b · b. Without the biases the sum is another number."""
+    module = helpers.seeded(Biased)
+    x = helpers.batch(1)[:, :, :8, :8].clone().requires_grad_(True)
+    y = module(x)[0, 1]
+    biases = [module.conv1.bias, module.conv2.bias, module.fc.bias]
+    input_gradient, *slopes = torch.autograd.grad(y, [x, *biases])
+    through_input = float((input_gradient * x.detach()).sum())
+    through_biases = [float((slope * bias).sum().detach()) for slope, bias in zip(slopes, biases, strict=True)]
+    assert through_input + sum(through_biases) == pytest.approx(float(y.detach()), rel=1e-9)
+    assert abs(through_input - float(y.detach())) > 0.05 * abs(float(y.detach()))
+    # What a CAM of the last maps can hold is y without the head's bias alone: deeper biases are inside M.
+    trace = Trace(camlib.Network(module), x.detach())
+    hires = framework.class_activation_map(trace.gradients(torch.tensor([1])), trace.activations)
+    assert float(hires.sum()) == pytest.approx(float((y - module.fc.bias[1]).detach()), rel=1e-9)
