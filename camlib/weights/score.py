@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from camlib.engine.masking import Masking, filler_of
-from camlib.registry import method
+from camlib.registry import Detailed, method
 from camlib.trace import Trace
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
@@ -35,15 +35,18 @@ def score_cam(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
     ``masks``, ``align_corners``, ``order``, ``filler`` and ``precision`` are those of
     :class:`camlib.engine.masking.Masking`: ``masks="unshifted"`` is eq. 1 as printed, ``filler`` what eq. 2 leaves of
-    the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. Channels that are constant get
-    weight 0.
+    the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. ``passes=64`` scores 64 landmark
+    masks and carries their scores to the channels that look like them; None scores all, exactly. The details then tell
+    the passes and the correlation with the exact map that is to be expected. Channels that are constant get weight 0.
     """
-    return class_probabilities(trace, target, Masking(masks, align_corners, order, filler, precision=precision))
+    masking = Masking(masks, align_corners, order, filler, precision=precision, passes=passes)
+    return _told(trace, target, masking, class_probabilities(trace, target, masking))
 
 
 @method(
@@ -63,14 +66,15 @@ def score_cam_cic(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1].
 
-    ``align_corners``, ``order`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``order``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
     increase = class_probabilities(trace, target, masking) - blank_probabilities(trace, target, filler)[:, None]
-    return increase * trace.live
+    return _told(trace, target, masking, increase * trace.live)
 
 
 @method(
@@ -91,19 +95,21 @@ def score_cam_softmax(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Softmax over the live channels of the target's logit, [B, K], sums to 1; so read pytorch-grad-cam and torchcam.
 
     The algorithm also subtracts the logit of a blank picture, which a softmax does not notice. ``score="probability"``
     puts the probability there, as Wang et al. 2019 print it for captions (below eq. 8). Numbers in [0, 1] leave a
     softmax no weight above e = 2.72 times another: the map is close to the plain sum of all channels.
-    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``. Raises ValueError for another
-    ``score``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``. Raises ValueError
+    for another ``score``.
     """
     if score not in SCORES:
         raise ValueError(f"score={score!r}: expected one of {SCORES}.")
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    return softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
+    weights = softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
+    return _told(trace, target, masking, weights)
 
 
 @method(
@@ -123,13 +129,14 @@ def score_cam_raw(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper.
 
-    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    return masked_scores(trace, target, masking, "logit")
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
+    return _told(trace, target, masking, masked_scores(trace, target, masking, "logit"))
 
 
 @method(
@@ -148,13 +155,21 @@ def score_cam_binary(
     align_corners: bool = False,
     filler: str = "mean",
     precision: str = "float32",
+    passes: int | None = None,
 ) -> Tensor:
     """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1].
 
-    ``align_corners``, ``filler`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("binary", align_corners, filler=filler, precision=precision)
-    return class_probabilities(trace, target, masking)
+    masking = Masking("binary", align_corners, filler=filler, precision=precision, passes=passes)
+    return _told(trace, target, masking, class_probabilities(trace, target, masking))
+
+
+def _told(trace: Trace, target: Tensor, masking: Masking, weights: Tensor) -> Tensor | Detailed:
+    """The weights; under a budget of passes with what it did to each picture beside them."""
+    if masking.passes is None:
+        return weights
+    return Detailed(weights, tuple(trace.budget(target, masking, weights)))
 
 
 def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tensor:
