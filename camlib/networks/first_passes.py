@@ -79,6 +79,10 @@ class FirstPasses:
             return False
         return True
 
+    def any_survey(self) -> Survey | None:
+        """What is known of the network on pictures of any size; None before its first pass."""
+        return next((s for (_, key), s in self.stand.twin().surveys.items() if key == self.call.key), None)
+
     def usual_shape(self, preprocess: Preprocess) -> tuple[int, ...]:
         """[C, *space] of this network's pictures where nobody has given one: the first likely shape that runs."""
         usual = preprocess.channels, *preprocess.size

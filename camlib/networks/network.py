@@ -75,7 +75,7 @@ class Network:
         self._call = call_with(module, inputs)
         if output not in (None, *OUTPUTS):
             raise ValueError(f"output={output!r}: expected None or one of {OUTPUTS}.")
-        self._output, self._first_logits = output, None
+        self._output = output
         if target_layer is None and isinstance(getattr(module, "target_layer", None), str):
             target_layer = module.target_layer
         self.target_layer = None if target_layer is None else self._name_of(target_layer)
@@ -158,8 +158,8 @@ class Network:
     def output(self) -> str:
         """What makes probabilities of the module's outputs: "softmax", "sigmoid" or "none"."""
         if self._output is None:
-            first = self.survey().logits if self._first_logits is None else self._first_logits
-            self._output = activation_of(first, self.name)
+            survey = self._first_passes().any_survey() or self.survey()
+            self._output = activation_of(survey.logits, self.name)
         return self._output
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -176,7 +176,6 @@ class Network:
     def _view(self) -> Network:
         other = copy.copy(self)
         other.__dict__.pop("reading", None)
-        other._first_logits = None
         return other
 
     # -- pictures --------------------------------------------------------------------------------------------------
@@ -251,13 +250,13 @@ class Network:
         ``inputs`` is a batch [B, C, *space] as :meth:`check_batch` returns it; None stands for the size that the
         transform makes.
         """
-        first = FirstPasses(self._stand, self._call, self.name, self.class_names)
+        first = self._first_passes()
         shape = first.usual_shape(self.preprocess) if inputs is None else tuple(inputs.shape[1:])
         like = torch.empty(0, device=self.device, dtype=self.dtype) if inputs is None else inputs
-        ready = first.ready(shape, like)
-        if self._first_logits is None:
-            self._first_logits = ready.survey.logits
-        return ready
+        return first.ready(shape, like)
+
+    def _first_passes(self) -> FirstPasses:
+        return FirstPasses(self._stand, self._call, self.name, self.class_names)
 
     @contextmanager
     def held(self) -> Iterator[nn.Module]:
