@@ -54,12 +54,7 @@ class Trace:
             :meth:`Network.check_logits`.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        inputs: Tensor,
-        layer: str | nn.Module | None = None,
-    ) -> None:
+    def __init__(self, network: Network, inputs: Tensor, layer: str | nn.Module | None = None) -> None:
         self.network = network
         self.inputs = network.check_batch(inputs)
         self.ready = network.ready(self.inputs)

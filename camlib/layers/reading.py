@@ -144,8 +144,17 @@ class Reader:
         return followed - 0.5 * sum(map(abs, response.slopes[axes[0] - 1]))
 
     def _follows(self, axes: tuple[int, ...], shape: tuple[int, ...], response: Response) -> bool:
-        """Whether every axis of space, if it is longer than 1, goes along its axis of the picture."""
-        return all(response.slopes[axis - 1][own] >= _PROVEN for axis, own in self._pairs(axes) if shape[axis] > 1)
+        """Whether every axis of space, if it is longer than 1, goes along its axis of the picture.
+
+        A single row must do so twice as much as along any other axis: attention to tokens goes along all of them.
+        """
+        one_row = sum(shape[axis] > 1 for axis in axes[1:]) < 2
+        for axis, own in self._pairs(axes):
+            slopes = response.slopes[axis - 1]
+            others = max((abs(slope) for place, slope in enumerate(slopes) if place != own), default=0.0)
+            if shape[axis] > 1 and slopes[own] < max(_PROVEN, 2 * others if one_row else 0.0):
+                return False
+        return True
 
     def _contradicts(self, axes: tuple[int, ...], shape: tuple[int, ...], response: Response) -> bool:
         """Whether an axis of some length goes along another axis of the picture than its own (attention weights)."""
@@ -250,7 +259,7 @@ def _likeness(response: Response | None, prefix: int, size: tuple[int, ...], ord
 
 def _refuted(response: Response | None, prefix: int, size: tuple[int, ...], order: tuple[int, ...] | None) -> bool:
     """Whether the tokens clearly have places, but not those of the grid."""
-    found = _correlations(response, prefix, size, order)
+    found = _correlations(response, prefix, size, order) if min(size) >= _SHORTEST else []
     return max(found, default=0.0) >= _ALIKE and min(found) < _ALIKE / 2
 
 

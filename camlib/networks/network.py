@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,9 +18,9 @@ from camlib.networks.calling import Extra, call_with
 from camlib.networks.classes import checked_names, class_index
 from camlib.networks.first_passes import FirstPasses
 from camlib.networks.ready import Ready, Stand
-from camlib.networks.transforms import Transforming, read_transform
+from camlib.networks.transforms import Transforming, read_transform, transformed
 from camlib.outputs import OUTPUTS, Functions, Reading, TargetFunction, activation_of, name_of, probabilities_of
-from camlib.pictures import Picture, Preprocess, checked_tensor, to_pil
+from camlib.pictures import Picture, Preprocess
 
 
 class Network:
@@ -205,15 +204,10 @@ class Network:
         if isinstance(self.transform, Preprocess):
             picture = self.transform.picture(photo)
             return picture, self.transform.normalize(picture)
-        if isinstance(photo, Tensor):  # the callable was promised a PIL image, and its own resizing
-            photo = np.round(checked_tensor(photo).permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-        inputs = self.transform(to_pil(photo))
-        if not isinstance(inputs, Tensor) or inputs.dim() != 3:
-            given = list(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-            raise ValueError(f"The transform must return a tensor [C,H,W]; it returned {given}.")
+        inputs = transformed(self.transform, photo)
         if self.reading.fault:
             raise ValueError(self.reading.fault)
-        return self.show(inputs), inputs.detach().float().cpu()
+        return self.show(inputs), inputs
 
     def knows_colors_of(self, inputs: Tensor) -> bool:
         """Whether a normalized input [C, *space] can be turned back into colors."""

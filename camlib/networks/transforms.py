@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from camlib.layers import kept_random_state
-from camlib.pictures import Preprocess, three_values
+from camlib.pictures import Picture, Preprocess, checked_tensor, three_values, to_pil
 
 _SIDE = 512
 _NARROW = 0.05
@@ -60,6 +61,17 @@ def read_transform(transform: Preprocess | Callable | None) -> Transforming:
     if (exact := told.get("mean")) and _near(exact, mean) and _near(told["std"], std):
         mean, std = three_values(exact, len(mean)), three_values(told["std"], len(mean))
     return Transforming(Preprocess(size, mean, std), True)
+
+
+def transformed(transform: Callable, photo: Picture) -> Tensor:
+    """What a caller's transform makes of a picture, [C, H, W], float32, CPU; raises ValueError for anything else."""
+    if isinstance(photo, Tensor):  # the callable was promised a PIL image, and its own resizing
+        photo = np.round(checked_tensor(photo).permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    inputs = transform(to_pil(photo))
+    if not isinstance(inputs, Tensor) or inputs.dim() != 3:
+        given = list(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise ValueError(f"The transform must return a tensor [C,H,W]; it returned {given}.")
+    return inputs.detach().float().cpu()
 
 
 def _level(transform: Callable, value: int) -> tuple[Tensor, tuple[int, int]] | None:
