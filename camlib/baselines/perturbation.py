@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from scipy.ndimage import gaussian_filter1d
@@ -11,10 +12,12 @@ from torch import Tensor
 from camlib import framework
 from camlib.engine.masking import blend, blurred
 from camlib.engine.scoring import Writer, progress
+from camlib.options import Count, Inside, NotNegative, Pixels, Positive, Range, Seed
 from camlib.registry import method
 from camlib.trace import Trace
 
 _MASK_SIGMA = 5.0
+Cells = Annotated[int, Range(1, 1000)]
 
 
 @method(
@@ -29,7 +32,7 @@ _MASK_SIGMA = 5.0
     relu=False,
 )
 def rise(
-    trace: Trace, target: Tensor, *, masks: int = 4000, cells: int = 7, probability: float = 0.5, seed: int = 0
+    trace: Trace, target: Tensor, *, masks: Count = 4000, cells: Cells = 7, probability: Inside = 0.5, seed: Seed = 0
 ) -> Tensor:
     """Σ_i p_c(x · M_i) M_i / (N · probability) over N random masks, [B, H, W].
 
@@ -39,15 +42,7 @@ def rise(
         cells: cells of a mask in each direction before upsampling.
         probability: that a cell is kept.
         seed: of the masks.
-
-    Raises:
-        ValueError: fewer than one mask or cell, or a probability outside (0, 1).
     """
-    if masks < 1 or cells < 1 or not 0 < probability < 1:
-        raise ValueError(
-            f"masks={masks}, cells={cells}, probability={probability}: expected masks >= 1, cells >= 1 and a "
-            f"probability between 0 and 1."
-        )
     source = RandomMasks(masks, cells, probability, seed, trace.size)
 
     def write(b: int) -> Writer:
@@ -121,15 +116,15 @@ def mask(
     trace: Trace,
     target: Tensor,
     *,
-    steps: int = 300,
-    learning_rate: float = 0.1,
-    l1: float = 1e-4,
-    tv: float = 1e-2,
-    tv_power: float = 3.0,
-    cell: int = 8,
-    sigma: float = 10.0,
-    jitter: int = 3,
-    seed: int = 0,
+    steps: Count = 300,
+    learning_rate: Positive = 0.1,
+    l1: NotNegative = 1e-4,
+    tv: NotNegative = 1e-2,
+    tv_power: Positive = 3.0,
+    cell: Count = 8,
+    sigma: Pixels = 10.0,
+    jitter: Annotated[int, Range(0)] = 3,
+    seed: Seed = 0,
 ) -> Tensor:
     """1 − M, where M blurs the picture so that the class is lost with as little blur as possible, [B, H, W] in [0, 1].
 
@@ -142,15 +137,7 @@ def mask(
         jitter: largest shift of the picture under the mask in a step, in pixels; 0 for none. What leaves on one side
             comes back on the other (the authors load a larger picture instead).
         seed: of the shifts.
-
-    Raises:
-        ValueError: steps or cell below 1, a learning rate or sigma that is not positive, another number below 0.
     """
-    least = {"steps": (steps, 1), "cell": (cell, 1), "jitter": (jitter, 0), "l1": (l1, 0), "tv": (tv, 0)}
-    if wrong := [f"{name}={given}" for name, (given, lowest) in least.items() if not given >= lowest]:
-        raise ValueError(f"{', '.join(wrong)}: expected steps, cell >= 1 and jitter, l1, tv >= 0.")
-    if not learning_rate > 0 or not sigma > 0:
-        raise ValueError(f"learning_rate={learning_rate}, sigma={sigma}: expected both above 0.")
     weights = (l1, tv, tv_power)
     with progress(steps * len(target), "mask optimization") as advance:
         maps = []

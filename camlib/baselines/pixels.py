@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import lazy_loader
 import torch
@@ -19,12 +20,14 @@ from camlib import framework
 from camlib.engine.behind import KeepingGraph, without_checkpoints
 from camlib.layers import RECTIFIERS
 from camlib.networks import Ready, outside_stacklevel
+from camlib.options import Count, NotNegative, Range, Seed
 from camlib.registry import method
 from camlib.trace import Trace
 from camlib.weights.score import score_cam
 
 captum = lazy_loader.load("captum")  # a second that only these methods need
 
+Signal = Literal["guided-backprop", "deconvnet"]
 _SIGNALS = {"guided-backprop": "GuidedBackprop", "deconvnet": "Deconvolution"}
 """What eq. 6 of Wang et al. 2019 multiplies, and the name of captum's class."""
 
@@ -163,21 +166,25 @@ def deconvnet(trace: Trace, target: Tensor) -> Tensor:
     makes="pixels",
     relu=False,
 )
-def guided_score_cam(trace: Trace, target: Tensor, *, signal: str = "guided-backprop", clip: float = 0.99) -> Tensor:
+def guided_score_cam(
+    trace: Trace,
+    target: Tensor,
+    *,
+    signal: Signal = "guided-backprop",
+    clip: Annotated[float, Range(0, 1, open_low=True)] = 0.99,
+) -> Tensor:
     """Sum over the color channels of |heatmap · signal|, [B, H, W].
 
     ``signal`` is "guided-backprop", or "deconvnet", which the paper (sec. 4.4) names as the other choice, with
     artifacts. ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives
-    the signed colors. Raises ValueError for another signal or a clip outside (0, 1].
+    the signed colors.
     """
-    if not 0 < clip <= 1:
-        raise ValueError(f"clip={clip}: expected a quantile in (0, 1].")
     saliency = guided_product(trace, target, signal).abs().flatten(1, -len(trace.size) - 1).sum(dim=1).float()
     ceiling = saliency.flatten(1).quantile(clip, dim=1)
     return torch.minimum(saliency, ceiling.view(-1, *[1] * len(trace.size)))
 
 
-def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop") -> Tensor:
+def guided_product(trace: Trace, target: Tensor, signal: Signal = "guided-backprop") -> Tensor:
     """Score-CAM's heatmap in [0, 1] times the guided gradient (or deconvnet's signal), in color, [B, C, H, W]."""
     if signal not in _SIGNALS:
         raise ValueError(f"signal={signal!r}: expected one of {tuple(_SIGNALS)}.")
@@ -200,7 +207,7 @@ def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop"
     relu=False,
 )
 def smooth_grad(
-    trace: Trace, target: Tensor, *, samples: int = 50, noise: float = 0.15, seed: int = 0, batch: int = 4
+    trace: Trace, target: Tensor, *, samples: Count = 50, noise: NotNegative = 0.15, seed: Seed = 0, batch: Count = 4
 ) -> Tensor:
     """Mean gradient over noisy copies of each picture, [B, H, W]; noise as a share of the picture's max - min.
 
@@ -250,7 +257,7 @@ class _OverNoise:
     relu=False,
 )
 def integrated_gradients(
-    trace: Trace, target: Tensor, *, steps: int = 50, baseline: float = 0.0, batch: int = 8
+    trace: Trace, target: Tensor, *, steps: Count = 50, baseline: float = 0.0, batch: Count = 8
 ) -> Tensor:
     """Gradient averaged over the straight line from a constant baseline to the picture, times the difference.
 

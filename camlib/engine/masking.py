@@ -7,7 +7,7 @@ from a feature map. :class:`Masking` names the choices that the papers and the l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from typing import Annotated, Literal
 
 import torch
 from scipy.ndimage import gaussian_filter
@@ -15,10 +15,13 @@ from torch import Tensor
 
 from camlib import framework
 from camlib.networks import Network
+from camlib.options import Pixels, Range, Seed, Share, checked, declared
 
-MASKS = ("scaled", "binary", "unshifted", "key-area")
-ORDERS = ("upsample-first", "normalize-first")
-FILLERS = ("mean", "black", "white", "blur", "noise")
+Kind = Literal["scaled", "binary", "unshifted", "key-area"]
+Order = Literal["upsample-first", "normalize-first"]
+Filler = Literal["mean", "black", "white", "blur", "noise"]
+Precision = Literal["float32", "bfloat16"]
+Passes = Annotated[int, Range(2)] | None
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,19 @@ class Masking:
             them, see :mod:`camlib.engine.landmarks`. None runs all of them: exact.
     """
 
-    masks: str = "scaled"
+    masks: Kind = "scaled"
     align_corners: bool = False
-    order: str = "upsample-first"
-    filler: str = "mean"
-    threshold: float = 0.5
-    sigma: float = 10.0
-    seed: int = 0
-    precision: str = "float32"
-    passes: int | None = None
+    order: Order = "upsample-first"
+    filler: Filler = "mean"
+    threshold: Share = 0.5
+    sigma: Pixels = 10.0
+    seed: Seed = 0
+    precision: Precision = "float32"
+    passes: Passes = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (("masks", MASKS), ("order", ORDERS), ("filler", FILLERS)):
-            given = getattr(self, name)
-            if given not in allowed:
-                raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
-        if self.passes is not None and (isinstance(self.passes, bool) or not isinstance(self.passes, Integral)):
-            raise TypeError(f"passes={self.passes!r}: expected a whole number of at least 2, or None for all channels.")
-        if self.passes is not None and self.passes < 2:
-            raise ValueError(f"passes={self.passes!r}: expected at least 2, or None for all channels.")
-        if not 0 <= self.threshold <= 1 or not self.sigma > 0:
-            raise ValueError(
-                f"threshold={self.threshold}, sigma={self.sigma}: expected a threshold in [0, 1] and sigma > 0."
-            )
+        for name, kind in declared(Masking).items():
+            object.__setattr__(self, name, checked(name, getattr(self, name), kind))
 
 
 def masks_of(maps: Tensor, size: tuple[int, ...], masking: Masking) -> Tensor:

@@ -23,6 +23,7 @@ from camlib.engine.batches import (
 from camlib.explanation.making import explanations_of
 from camlib.explanation.result import DegenerateMapWarning, Explanation
 from camlib.networks import Extra, Network, outside_stacklevel
+from camlib.options import Count, checked
 from camlib.outputs import TargetFunction
 from camlib.pictures import Picture
 from camlib.registry import Method, find_method
@@ -167,8 +168,7 @@ def _explained(
     skipped: dict[int, str] | None = None,
 ) -> list[Explanation]:
     """The work of :func:`explain` and :func:`compare`: one trace a batch, read by every method for every target."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: expected at least 1.")
+    batch_size = checked("batch_size", batch_size, Count)
     chosen = [(method, {"common": common, **given}) for method, given in chosen]
     for method, given in chosen:
         framework.checked_common(given["common"], method.name, method.makes)

@@ -5,15 +5,17 @@ All of them read the same K forward passes (:meth:`Trace.masked_logits`), which 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from camlib.engine.masking import Masking, filler_of
+from camlib.engine.masking import Filler, Kind, Masking, Order, Passes, Precision, filler_of
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
-SCORES = ("probability", "logit")
+Score = Literal["probability", "logit"]
 """What a class's score can be."""
 
 
@@ -30,12 +32,12 @@ def score_cam(
     trace: Trace,
     target: Tensor,
     *,
-    masks: str = "scaled",
+    masks: Kind = "scaled",
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
@@ -63,10 +65,10 @@ def score_cam_cic(
     target: Tensor,
     *,
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor:
     """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1].
 
@@ -90,23 +92,20 @@ def score_cam_softmax(
     trace: Trace,
     target: Tensor,
     *,
-    score: str = "logit",
+    score: Score = "logit",
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor:
     """Softmax over the live channels of the target's logit, [B, K], sums to 1; so read pytorch-grad-cam and torchcam.
 
     The algorithm also subtracts the logit of a blank picture, which a softmax does not notice. ``score="probability"``
     puts the probability there, as Wang et al. 2019 print it for captions (below eq. 8). Numbers in [0, 1] leave a
     softmax no weight above e = 2.72 times another: the map is close to the plain sum of all channels.
-    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``. Raises ValueError
-    for another ``score``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    if score not in SCORES:
-        raise ValueError(f"score={score!r}: expected one of {SCORES}.")
     masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
     weights = softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
     return _told(trace, target, masking, weights)
@@ -126,10 +125,10 @@ def score_cam_raw(
     target: Tensor,
     *,
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor:
     """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper.
 
@@ -153,9 +152,9 @@ def score_cam_binary(
     target: Tensor,
     *,
     align_corners: bool = False,
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor:
     """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1].
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
 from camlib.engine.deeplift import contributions
@@ -27,17 +29,14 @@ SCORES = {"rest": _rest, "logit": logit_of}
     passes="1 forward + 2 backward",
     summary="w_k = mean of (g − ½ Hessian · M)_k for the score y_c + ln p_c",
 )
-def shapley_cam(trace: Trace, target: Tensor, *, score: str = "rest") -> Tensor:
+def shapley_cam(trace: Trace, target: Tensor, *, score: Literal["rest", "logit"] = "rest") -> Tensor:
     """Shapley value to second order, w_k = 1/(hw) Σ_ij (g − ½ 𝐇M)_kij with gradient g and Hessian 𝐇 of the score.
 
     The value of a feature map in a game whose players are the activations and whose value is the score, by Taylor's
     series at M. ``score="rest"`` is the paper's utility y_c + ln p_c, which knows the other classes; ``"logit"`` is y_c
     alone. Behind ReLU layers y_c is piecewise linear: its Hessian is 0 and the logit's ShapleyCAM is Grad-CAM. With
     "rest" the Hessian is the softmax's, and two things differ at once, the score and the second order. Returns [B, K].
-    Raises ValueError for another ``score``.
     """
-    if score not in SCORES:
-        raise ValueError(f"score={score!r}: expected one of {tuple(SCORES)}.")
     g, curved = trace.hessian_product(SCORES[score](target), trace.activations)
     return (g - curved / 2).mean(dim=(2, 3))
 

@@ -11,20 +11,20 @@ one changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from camlib import framework
-from camlib.engine.masking import Masking, blend, filler_of
+from camlib.engine.masking import Filler, Masking, blend, filler_of
 from camlib.engine.scoring import Writer
+from camlib.options import Percent
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
-from camlib.weights.score import SCORES, blank_logits, blank_probabilities, masked_scores, of_class, scores_of
+from camlib.weights.score import Score, blank_logits, blank_probabilities, masked_scores, of_class, scores_of
 
 __all__ = ["Union", "amd", "ams", "amu", "blank_probabilities", "kept_probabilities", "region_map", "union_cam"]
-
-RECTIFIED = ("region", "both", "neither")
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,12 @@ def union_cam(
     trace: Trace,
     target: Tensor,
     *,
-    theta: float = 10.0,
-    filler: str = "mean",
-    score: str = "probability",
+    theta: Percent = 10.0,
+    filler: Filler = "mean",
+    score: Score = "probability",
     clamp: bool = True,
     rescale: bool = True,
-    rectified: str = "region",
+    rectified: Literal["region", "both", "neither"] = "region",
 ) -> Detailed:
     """The map that :func:`ams` selects, [B, h, w], with the branch that won and the weights as details.
 
@@ -190,13 +190,7 @@ def union_cam(
         rescale: scale the union to [0, 1] before eq. 7; False takes eq. 7 as printed.
         rectified: which maps get a ReLU: "region" (eq. 2 prints none, Score-CAM's eq. 5 one), "both" or "neither".
             It matters where feature maps have negative values, and nowhere else.
-
-    Raises:
-        ValueError: an option has another value than those named.
     """
-    for name, given, allowed in (("score", score, SCORES), ("rectified", rectified, RECTIFIED)):
-        if given not in allowed:
-            raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
     denoised, region = amd(trace, target, theta), region_map(trace, target, filler, score, rectified != "neither")
     denoised = denoised.relu() if rectified == "both" else denoised
     united = amu(trace, target, denoised, region, filler, score, clamp)

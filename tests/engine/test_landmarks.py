@@ -125,5 +125,5 @@ WRONG += [(2.5, TypeError), (float("nan"), TypeError), (True, TypeError), ("8", 
 
 @pytest.mark.parametrize(("wrong", "kind"), WRONG)
 def test_a_budget_that_is_no_number_of_passes_is_refused(wrong, kind):
-    with pytest.raises(kind, match=r"passes=.*: expected .*at least 2, or None"):
+    with pytest.raises(kind, match=r"passes=.*: expected .*at least 2 or None"):
         camlib.explain(helpers.network(helpers.seeded(helpers.Gap)), helpers.picture(0), "score-cam", passes=wrong)
