@@ -13,7 +13,7 @@ from camlib.compendium import floors
 from camlib.registry import _Methods
 
 ORDER = [
-    {"paths.py", "checkpoints.py"},
+    {"paths.py", "checkpoints.py", "options.py"},
     {"pictures.py", "outputs.py", "layers/", "framework.py", "registry.py"},
     {"networks/"},
     {"engine/"},
