@@ -13,6 +13,7 @@ from camlib.compendium.errata import page as errata
 from camlib.compendium.items import FILE, ITEMS, KINDS, PAPERS, Item
 from camlib.compendium.ledger import by_paper, claims, claims_text, verdict_text
 from camlib.compendium.manifest import manifest
+from camlib.compendium.records import sweep
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
 
@@ -22,6 +23,7 @@ def gallery() -> list[str]:
     The README is touched only for the repository's own figures/, not for CAMLIB_FIGURES. Returns one line for
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
     """
+    sweep()
     lines = []
     for path, text in _generated_files().items():
         write_file(path, text.encode())

@@ -7,13 +7,18 @@ from typing import Any
 
 from camlib.compendium.claims import VERDICTS
 from camlib.compendium.items import PAPERS
-from camlib.compendium.manifest import mark, read, update
+from camlib.compendium.manifest import mark
+from camlib.compendium.records import read, update
 from camlib.compendium.writing import markdown_table
+
+RECORD = "claims.json"
+KEYS = ("paper", "claim", "evidence", "ours", "verdict", "notebook")
+"""What every entry says in words."""
 
 
 def claims() -> dict[str, Any]:
     """The ledger: claim id -> paper, claim, evidence, ours, interval, verdict, notebook."""
-    return read("claims.json")
+    return read(RECORD, KEYS)
 
 
 def enter(
@@ -43,7 +48,9 @@ def enter(
         "notebook": notebook,
         **mark(),
     }
-    update("claims.json", lambda entries: entries.update({claim_id: row}))
+    if wrong := [key for key in KEYS if not isinstance(row[key], str)]:
+        raise ValueError(f"{claim_id}: {wrong[0]} is {row[wrong[0]]!r}; expected a text")
+    update(RECORD, lambda entries: entries.update({claim_id: row}), KEYS)
     return f"{claim}: {verdict_text(row)}"
 
 

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = results.write(options.out)
         print(results.table[_SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(f"{results.finished} of {results.pictures} pictures; wrote {', '.join(map(str, written))}")
+        for line in results.failures():
+            print(line, file=sys.stderr)
         if not (results.table["n"] > 0).any():
             print(f"Nothing has a value; the column 'note' of {options.out / 'rows.csv'} says why.", file=sys.stderr)
             return 1

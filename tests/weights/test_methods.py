@@ -338,9 +338,7 @@ def test_smooth_grad_cam_plus_plus_equals_a_loop_that_follows_the_paper():
 def test_smooth_grad_cam_plus_plus_names_impossible_options(options):
     net = helpers.network(helpers.seeded(helpers.Gap))
     with pytest.raises(ValueError, match=r"expected a (whole )?number of at least"):
-        camlib.explain(
-            helpers.network(helpers.seeded(helpers.Gap)), helpers.picture(0), "smooth-grad-cam++", 0, **options
-        )
+        camlib.explain(net, helpers.picture(0), "smooth-grad-cam++", 0, **options)
 
 
 # -- alpha and heads (Si et al. 2021, section 4.1.1)
