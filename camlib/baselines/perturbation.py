@@ -81,11 +81,13 @@ class RandomMasks:
 
 
 def enlarged(grids: Tensor, matrices: list[Tensor]) -> Tensor:
-    """Grids [n, cells, cells] made larger by a matrix [n, side, cells] (or one for all) an axis, [n, H, W]."""
-    for axis, matrix in enumerate(matrices[:-1], start=1):
-        moved = grids.movedim(axis, 1)
-        grids = (matrix @ moved.flatten(2)).unflatten(2, moved.shape[2:]).movedim(1, axis)
-    rows = grids.reshape(len(grids), -1, grids.shape[-1])
+    """Grids [..., cells, cells] made larger by a matrix [..., side, cells] an axis, [..., H, W]."""
+    lead = grids.dim() - len(matrices)
+    for axis, matrix in enumerate(matrices[:-1], start=lead):
+        moved = grids.movedim(axis, lead)
+        made = matrix @ moved.flatten(lead + 1)
+        grids = made.unflatten(lead + 1, moved.shape[lead + 1 :]).movedim(lead, axis)
+    rows = grids.reshape(*grids.shape[:lead], -1, grids.shape[-1])
     return (rows @ matrices[-1].mT).reshape(*grids.shape[:-1], matrices[-1].shape[-2])
 
 
@@ -187,16 +189,15 @@ class _Masking:
 
     def _smooth(self, values: Tensor) -> Tensor:
         """The mask at the size of the picture, [H, W]: cells enlarged, then blurred, both linear in each direction."""
-        return enlarged(values[None], self.enlarge)[0]
+        return enlarged(values, self.enlarge)
 
 
 def _differences(values: Tensor) -> list[Tensor]:
     """Differences to the next value along each axis, where there is a next one along all of them."""
-    here = values[(slice(-1),) * values.dim()]
     found = []
     for axis in range(values.dim()):
         there = tuple(slice(1, None) if other == axis else slice(-1) for other in range(values.dim()))
-        found.append(values[there] - here)
+        found.append(values[there] - values[(slice(-1),) * values.dim()])
     return found
 
 

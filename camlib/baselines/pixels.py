@@ -214,11 +214,11 @@ def smooth_grad(
     ``samples`` is the number of copies, ``batch`` of which run at a time. Each picture's noise starts from ``seed``,
     so that a batch gives what single pictures give.
     """
-    everywhere = tuple(range(1, trace.inputs.dim()))
-    spread = trace.inputs.amax(dim=everywhere, keepdim=True) - trace.inputs.amin(dim=everywhere, keepdim=True)
+    pixels = trace.inputs.flatten(1)
+    stdevs = [noise * spread for spread in (pixels.amax(dim=1) - pixels.amin(dim=1)).tolist()]
 
     def over_noise(module: nn.Module) -> object:
-        return _OverNoise(captum.attr.Saliency(module), noise * spread, seed, samples, batch)
+        return _OverNoise(captum.attr.Saliency(module), stdevs, seed, samples, batch)
 
     return _saliency(trace, _attribute(trace, target, over_noise))
 
@@ -226,14 +226,14 @@ def smooth_grad(
 class _OverNoise:
     """Mean attribution over noisy copies, as captum's NoiseTunnel, with noise that no other thread can disturb."""
 
-    def __init__(self, explainer: object, stdevs: Tensor, seed: int, samples: int, batch: int) -> None:
+    def __init__(self, explainer: object, stdevs: list[float], seed: int, samples: int, batch: int) -> None:
         self.explainer, self.stdevs = explainer, stdevs
         self.seed, self.samples, self.batch = seed, samples, batch
 
     def attribute(self, inputs: Tensor, target: Tensor) -> Tensor:
         return torch.cat([self._of_one(inputs[i : i + 1], target[i], self.stdevs[i]) for i in range(len(inputs))])
 
-    def _of_one(self, picture: Tensor, target: Tensor, stdev: Tensor) -> Tensor:
+    def _of_one(self, picture: Tensor, target: Tensor, stdev: float) -> Tensor:
         generator = torch.Generator().manual_seed(self.seed)
         total = torch.zeros_like(picture)
         for start in range(0, self.samples, self.batch):
