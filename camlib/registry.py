@@ -119,7 +119,8 @@ def refuse_unknown(name: str, options: Mapping[str, Any], known: Mapping[str, An
     """``options`` as given; raises ValueError if one is not among the ``known`` options (with defaults) of ``name``."""
     if unknown := sorted(set(options) - set(known)):
         all_ = ", ".join(f"{key}={value!r}" for key, value in known.items()) or "none"
-        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}. Its options: {all_}.")
+        hint = " The network says where it runs: net.to('cuda')." if "device" in unknown else ""
+        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}. Its options: {all_}.{hint}")
     return dict(options)
 
 

@@ -89,8 +89,7 @@ def _network(options: argparse.Namespace) -> Network:
     if device.type == "cuda":  # each process of a machine has its own
         device = torch.device("cuda", device.index or int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
-    network.module.to(device)
-    return network
+    return network.to(device)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,6 +26,17 @@ def check_module(module: object) -> nn.Module:
     return module
 
 
+def move(module: nn.Module, device: torch.device | str) -> None:
+    """Move a module in place; raises ValueError, and says what there is, for a device that is not here."""
+    try:
+        module.to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        here = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+        here += ["mps"] if torch.backends.mps.is_available() else []
+        what = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ValueError(f"device={str(device)!r}: {what}. Here there are {', '.join(here)}.") from error
+
+
 def _kind_of(given: object) -> str:
     name = type(given).__name__
     if isinstance(given, dict) and given and all(isinstance(value, Tensor) for value in given.values()):

@@ -18,7 +18,7 @@ from camlib.networks.calling import Extra, call_with
 from camlib.networks.classes import checked_names, class_index
 from camlib.networks.first_passes import FirstPasses
 from camlib.networks.ready import Ready, Stand
-from camlib.networks.transforms import Transforming, read_transform, transformed
+from camlib.networks.transforms import Transforming, knows_colors_of, read_transform, shown, transformed
 from camlib.outputs import OUTPUTS, Functions, Reading, TargetFunction, activation_of, name_of, probabilities_of
 from camlib.pictures import Picture, Preprocess
 
@@ -44,6 +44,7 @@ class Network:
             output by itself: one logit, several labels) or "none" (a regression; outputs that are probabilities
             already). None decides by a first pass: one output is a sigmoid's, outputs that add up to 1 are taken as
             they are, both with a warning; anything else is a softmax's.
+        device: where the module is moved first, as by :meth:`to`; None leaves it where it is.
 
     Attributes:
         verified: whether the weights are the published ones, by the SHA-256 of their file; None where nothing is known.
@@ -62,8 +63,11 @@ class Network:
         name: str | None = None,
         inputs: Extra = None,
         output: str | None = None,
+        device: torch.device | str | None = None,
     ) -> None:
         checks.check_module(module)
+        if device is not None:
+            checks.move(module, device)
         if transform is not None and not isinstance(transform, Preprocess) and not callable(transform):
             raise TypeError(f"transform is a camlib.Preprocess or a callable; given {type(transform).__name__}.")
         self._stand = Stand(module)
@@ -103,6 +107,14 @@ class Network:
     def dtype(self) -> torch.dtype:
         """Floating-point type of the module's parameters."""
         return self._first_tensor().dtype
+
+    def to(self, device: torch.device | str) -> Network:
+        """Move the module to a device, as ``module.to(device)`` does (in place), and return this network.
+
+        Pictures follow by themselves, and maps come back on the CPU. Raises ValueError for a device that is not here.
+        """
+        checks.move(self.module, device)
+        return self
 
     def _first_tensor(self) -> Tensor:
         tensors = (t for ts in (self.module.parameters(), self.module.buffers()) for t in ts)
@@ -211,19 +223,11 @@ class Network:
 
     def knows_colors_of(self, inputs: Tensor) -> bool:
         """Whether a normalized input [C, *space] can be turned back into colors."""
-        return self.normalization_known and inputs.dim() == 3 and inputs.shape[0] == self.preprocess.channels
+        return knows_colors_of(inputs, self.reading)
 
     def show(self, inputs: Tensor) -> Tensor:
         """A normalized input [C, *space] back as a picture in [0, 1], for overlays: [3, *space], or [1, *space]."""
-        inputs = inputs.detach().float().cpu().clone()
-        if inputs.dim() > self.axes + 1:
-            inputs = inputs[0]  # the first of several views
-        if self.knows_colors_of(inputs):
-            return self.preprocess.denormalize(inputs)
-        low, high = inputs.min(), inputs.max()
-        if low < 0 or high > 1:  # not a picture already, and no mean and standard deviation to go back with
-            inputs = (inputs - low) / (high - low).clamp(min=1e-12)
-        return inputs if inputs.shape[0] == 3 else inputs.mean(dim=0, keepdim=True)
+        return shown(inputs, self.axes, self.reading)
 
     def check_batch(self, inputs: Tensor) -> Tensor:
         """A ready batch [B, C, *space] on the module's device and type; raises ValueError for NaN, Inf or emptiness."""

@@ -74,6 +74,24 @@ def transformed(transform: Callable, photo: Picture) -> Tensor:
     return inputs.detach().float().cpu()
 
 
+def knows_colors_of(inputs: Tensor, reading: Transforming) -> bool:
+    """Whether a normalized input [C, *space] can be turned back into colors."""
+    return reading.normalization_known and inputs.dim() == 3 and inputs.shape[0] == reading.preprocess.channels
+
+
+def shown(inputs: Tensor, axes: int, reading: Transforming) -> Tensor:
+    """A normalized input [C, *space], ``axes`` of them space, as a picture in [0, 1], [3, *space] or [1, *space]."""
+    inputs = inputs.detach().float().cpu().clone()
+    if inputs.dim() > axes + 1:
+        inputs = inputs[0]  # the first of several views
+    if knows_colors_of(inputs, reading):
+        return reading.preprocess.denormalize(inputs)
+    low, high = inputs.min(), inputs.max()
+    if low < 0 or high > 1:  # not a picture already, and no mean and standard deviation to go back with
+        inputs = (inputs - low) / (high - low).clamp(min=1e-12)
+    return inputs if inputs.shape[0] == 3 else inputs.mean(dim=0, keepdim=True)
+
+
 def _level(transform: Callable, value: int) -> tuple[Tensor, tuple[int, int]] | None:
     """What the middle pixel of a picture of one gray level becomes, and the size of the result."""
     try:

@@ -35,8 +35,10 @@ def list_networks() -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -> Network:
-    """A classifier by name, in eval mode on the CPU.
+def load_network(
+    name: str, weights: str | None = "default", *, seed: int = 0, device: torch.device | str = "cpu"
+) -> Network:
+    """A classifier by name, in eval mode.
 
     Args:
         name: ``"efficientnet-lite0"``, ``-lite1``, ``-lite2`` (weights come with their packages, nothing is
@@ -47,23 +49,28 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
             the name of a torchvision weight enum (``"IMAGENET1K_V2"``), of a tag of timm (``"a1_in1k"``) or of a kept
             stage of a training (``"step-0"``); None for random weights drawn from ``seed``.
         seed: seed of the random weights. The caller's random state is left alone.
+        device: where it runs.
 
     Raises:
-        ValueError: no such network (nearest names are listed), or no such weights.
+        ValueError: no such network (nearest names are listed), no such weights, or no such device.
         WeightsUnavailable: the weights are not on disk and cannot be downloaded, or the file is damaged.
     """
     if not isinstance(name, str):
         raise TypeError(f"A network is named by a string; given {type(name).__name__}. Wrap modules: Network(module).")
     with torch.inference_mode(False), kept_random_state():
-        if name in _LITE:
-            return _lite(name, weights, seed)
-        if name in DESIGNS:
-            return _trained(name, weights, seed)
-        if name in list_models(module=torchvision.models):
-            return _torchvision(name, weights, seed)
-        bare = name.removeprefix("timm/")
-        if timm.is_model(bare) and ("." not in bare or bare in timm.list_pretrained(bare)):
-            return _timm(bare, weights, seed)
+        return _by_name(name, weights, seed).to(device)
+
+
+def _by_name(name: str, weights: str | None, seed: int) -> Network:
+    if name in _LITE:
+        return _lite(name, weights, seed)
+    if name in DESIGNS:
+        return _trained(name, weights, seed)
+    if name in list_models(module=torchvision.models):
+        return _torchvision(name, weights, seed)
+    bare = name.removeprefix("timm/")
+    if timm.is_model(bare) and ("." not in bare or bare in timm.list_pretrained(bare)):
+        return _timm(bare, weights, seed)
     near = difflib.get_close_matches(bare, list_networks(), n=5, cutoff=0.5)
     raise ValueError(f"No network is called {name!r}. Nearest: {', '.join(near) or 'none'}; see list_networks().")
 
