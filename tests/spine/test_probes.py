@@ -170,7 +170,7 @@ PROBES = [
     ("list of pictures in explain", lambda: camlib.explain(gap(), [P, P, P]), ValueError,
      "explain takes one picture; given 3. Use camlib.compare"),
     ("no batch at all", lambda: camlib.compare(gap(), P, batch_size=0), ValueError,
-     "batch_size=0: expected at least 1"),
+     "batch_size=0: expected a whole number of at least 1"),
     # networks
     ("module that is not wrapped", lambda: camlib.explain(gap().module, P), TypeError,
      r"first argument is a camlib.Network; given Gap. Wrap it: Network\(module\)"),
