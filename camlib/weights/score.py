@@ -1,6 +1,7 @@
 """Class activation weights that are scores: the network's answer to the picture masked by each feature map.
 
-All of them read the same K forward passes (:meth:`Trace.masked_logits`), which are made once for all classes.
+All of them read the same K forward passes (:meth:`Trace.masked_logits`), which are made once for all classes; with
+``passes`` they run a part of them, and say what that does to the map (:mod:`camlib.weights.budget`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 
 from camlib.engine.masking import Masking, filler_of
-from camlib.registry import method
+from camlib.registry import Detailed, method
 from camlib.trace import Trace
+from camlib.weights.budget import Read, budgeted
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
 SCORES = ("probability", "logit")
@@ -35,15 +37,22 @@ def score_cam(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
-) -> Tensor:
+    passes: int | None = None,
+) -> Tensor | Detailed:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
     ``masks``, ``align_corners``, ``order``, ``filler`` and ``precision`` are those of
     :class:`camlib.engine.masking.Masking`: ``masks="unshifted"`` is eq. 1 as printed, ``filler`` what eq. 2 leaves of
     the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. Channels that are constant get
     weight 0.
+
+    ``passes`` is a budget: so many masked pictures run for each picture, and the scores of the other channels are
+    interpolated (:mod:`camlib.engine.landmarks`). The explanation's details then hold ``passes`` (that ran),
+    ``live_channels`` and ``expected_correlation``, the correlation that its map is expected to have with the exact one.
     """
-    return class_probabilities(trace, target, Masking(masks, align_corners, order, filler, precision=precision))
+    masking = Masking(masks, align_corners, order, filler, precision=precision)
+    weights = class_probabilities(trace, target, masking, passes)
+    return budgeted(trace, target, passes, weights, Read(masking))
 
 
 @method(
@@ -63,14 +72,15 @@ def score_cam_cic(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
-) -> Tensor:
+    passes: int | None = None,
+) -> Tensor | Detailed:
     """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1].
 
-    ``align_corners``, ``order`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``order``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
     masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    increase = class_probabilities(trace, target, masking) - blank_probabilities(trace, target, filler)[:, None]
-    return increase * trace.live
+    increase = class_probabilities(trace, target, masking, passes) - blank_probabilities(trace, target, filler)[:, None]
+    return budgeted(trace, target, passes, increase * trace.live, Read(masking))
 
 
 @method(
@@ -91,19 +101,21 @@ def score_cam_softmax(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
-) -> Tensor:
+    passes: int | None = None,
+) -> Tensor | Detailed:
     """Softmax over the live channels of the target's logit, [B, K], sums to 1; so read pytorch-grad-cam and torchcam.
 
     The algorithm also subtracts the logit of a blank picture, which a softmax does not notice. ``score="probability"``
     puts the probability there, as Wang et al. 2019 print it for captions (below eq. 8). Numbers in [0, 1] leave a
     softmax no weight above e = 2.72 times another: the map is close to the plain sum of all channels.
-    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``. Raises ValueError for another
-    ``score``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``. Raises ValueError
+    for another ``score``.
     """
     if score not in SCORES:
         raise ValueError(f"score={score!r}: expected one of {SCORES}.")
     masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    return softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
+    weights = softmax_over_live(masked_scores(trace, target, masking, score, passes), trace.live)
+    return budgeted(trace, target, passes, weights, Read(masking, score, softmax=True))
 
 
 @method(
@@ -123,13 +135,15 @@ def score_cam_raw(
     order: str = "upsample-first",
     filler: str = "mean",
     precision: str = "float32",
-) -> Tensor:
+    passes: int | None = None,
+) -> Tensor | Detailed:
     """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper.
 
-    ``align_corners``, ``order``, ``filler`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
     masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    return masked_scores(trace, target, masking, "logit")
+    weights = masked_scores(trace, target, masking, "logit", passes)
+    return budgeted(trace, target, passes, weights, Read(masking, "logit"))
 
 
 @method(
@@ -148,23 +162,24 @@ def score_cam_binary(
     align_corners: bool = False,
     filler: str = "mean",
     precision: str = "float32",
-) -> Tensor:
+    passes: int | None = None,
+) -> Tensor | Detailed:
     """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1].
 
-    ``align_corners``, ``filler`` and ``precision`` are those of ``score-cam``.
+    ``align_corners``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
     masking = Masking("binary", align_corners, filler=filler, precision=precision)
-    return class_probabilities(trace, target, masking)
+    return budgeted(trace, target, passes, class_probabilities(trace, target, masking, passes), Read(masking))
 
 
-def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tensor:
+def class_probabilities(trace: Trace, target: Tensor, masking: Masking, passes: int | None = None) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return masked_scores(trace, target, masking, "probability")
+    return masked_scores(trace, target, masking, "probability", passes)
 
 
-def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str) -> Tensor:
+def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str, passes: int | None = None) -> Tensor:
     """Score ("probability" or "logit") of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return of_class(scores_of(trace, trace.masked_logits(masking), score), target) * trace.live
+    return of_class(scores_of(trace, trace.masked_logits(masking, passes), score), target) * trace.live
 
 
 def scores_of(trace: Trace, logits: Tensor, score: str) -> Tensor:
