@@ -71,7 +71,7 @@ class Network:
         self._surveys: dict[tuple[int, ...], Survey] = {}
         if output not in (None, *OUTPUTS):
             raise ValueError(f"output={output!r}: expected None or one of {OUTPUTS}.")
-        self._output = output
+        self._output, self._first_logits = output, None
 
     def __repr__(self) -> str:
         h, w = self.input_size
@@ -214,7 +214,9 @@ class Network:
     def output(self) -> str:
         """What makes probabilities of the module's outputs: "softmax", "sigmoid" or "none"."""
         if self._output is None:
-            self.survey()
+            if self._first_logits is None:
+                self.survey()
+            self._output = activation_of(self._first_logits, self.name)
         return self._output
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -303,7 +305,7 @@ class Network:
                 noise = self.check_batch(torch.rand(1, *key, generator=torch.Generator().manual_seed(0)))
                 found = probe(self.module, noise)
                 self.check_logits(found.logits, noise)
-                self._output = self._output or activation_of(found.logits, self.name)
+                self._first_logits = found.logits if self._first_logits is None else self._first_logits
                 self._surveys[key] = Survey.of(self.module, noise, found)
         return self._surveys[key]
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlib.engine import recording
-from camlib.engine.landmarks import Landmarks, checked_passes, survey
+from camlib.engine.landmarks import Landmarks, survey
 from camlib.engine.linear_head import LinearHead, proven_head
 from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
 from camlib.engine.masking import Masking, live_channels
@@ -66,8 +66,8 @@ class Trace:
         self.logits = widened(self._logits.detach())
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
-        self._masked: dict[tuple[Masking, int | None], Tensor] = {}
-        self._landmarks: dict[tuple[Masking, int | None], list[Landmarks | None]] = {}
+        self._masked: dict[Masking, Tensor] = {}
+        self._landmarks: dict[Masking, list[Landmarks | None]] = {}
         self._kept: dict[Hashable, Tensor] = {}
         self._scorers: dict[str, Scorer] = {}
 
@@ -170,52 +170,48 @@ class Trace:
         """Channels that are not constant over their positions, bool [B, K]; the others make no mask."""
         return live_channels(self.activations)
 
-    def masked_logits(self, masking: Masking | None = None, passes: int | None = None) -> Tensor:
+    def masked_logits(self, masking: Masking | None = None) -> Tensor:
         """Logits of every picture masked by each of its feature maps, for all classes (Wang et al. 2019, eq. 1-4).
 
         Args:
-            masking: how masks are made and what they hide behind; None is :class:`Masking`'s default.
-            passes: masked pictures that run, at most, for each picture of the batch; the logits of the other masks are
-                interpolated (:mod:`camlib.engine.landmarks`). None runs all of them, and so does a number that is not
-                below the number of live channels. Masks are chosen for :attr:`targets`, or for the most probable class.
+            masking: how masks are made and what they hide behind; None is :class:`Masking`'s default. With ``passes``
+                below the number of live channels, so many masks run for each picture, those that tell most of the maps
+                of :attr:`targets` (of the most probable class where none are set); the other logits are interpolated.
 
         Returns:
             [B, K, C], type of :attr:`logits`; zeros where a channel is not :attr:`live`, because no picture is made
             for it. K forward passes a picture, made once for all classes and methods.
 
-        Raises:
-            ValueError, TypeError: ``passes`` is not an integer of at least 2.
-
         Warns:
             ApproximationWarning: a precision below the network's own was asked for; the message gives its error.
         """
-        masking, passes = masking or Masking(), checked_passes(passes)
-        if (masking, passes) not in self._masked:
+        masking = masking or Masking()
+        if masking not in self._masked:
             made, surveyed = torch.zeros(*self.activations.shape[:2], self.logits.shape[1]).to(self.logits), []
             for b in range(len(self.inputs)):
                 channels = self.live[b].nonzero().flatten()
-                surveyed.append(self._survey(b, channels, masking, passes))
+                surveyed.append(self._survey(b, channels, masking))
                 if surveyed[b] is not None:
                     made[b, channels] = surveyed[b].logits.to(made)
                 elif len(channels):
                     made[b, channels] = self._masked_logits_of(b, channels, masking)
-            self._masked[masking, passes], self._landmarks[masking, passes] = made, surveyed
+            self._masked[masking], self._landmarks[masking] = made, surveyed
             if masking.precision != "float32":
                 self._report_precision(masking)
-        return self._masked[masking, passes]
+        return self._masked[masking]
 
-    def landmarks(self, masking: Masking, passes: int | None) -> list[Landmarks | None]:
+    def landmarks(self, masking: Masking) -> list[Landmarks | None]:
         """The scored masks behind :meth:`masked_logits`, one a picture; None where every live channel was scored."""
-        self.masked_logits(masking, passes)
-        return self._landmarks[masking, checked_passes(passes)]
+        self.masked_logits(masking)
+        return self._landmarks[masking]
 
-    def _survey(self, b: int, channels: Tensor, masking: Masking, passes: int | None) -> Landmarks | None:
-        if passes is None or passes >= len(channels):
+    def _survey(self, b: int, channels: Tensor, masking: Masking) -> Landmarks | None:
+        if masking.passes is None or masking.passes >= len(channels):
             return None
         wanted = [int(target[b]) for target in self.targets] or [int(self.logits[b].argmax())]
         return survey(
             self.activations[b, channels],
-            passes,
+            masking.passes,
             lambda chosen: self._masked_logits_of(b, channels[chosen], masking),
             list(dict.fromkeys(wanted)),
             self.network.output,

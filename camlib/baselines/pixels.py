@@ -162,9 +162,9 @@ def guided_score_cam(
     cut = torch.minimum(saliency, ceiling[:, None, None])
     if passes is None:
         return cut
-    weights = class_probabilities(trace, target, Masking(), passes)
+    weights = class_probabilities(trace, target, Masking(passes=passes))
     maps = framework.class_activation_map(weights, trace.activations).relu()
-    errors = map_errors(trace, target, passes, weights, Read(Masking()))
+    errors = map_errors(trace, target, weights, Read(Masking(passes=passes)))
     return Detailed(cut, details_of(errors, maps, rectified=True))
 
 
@@ -173,7 +173,7 @@ def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop"
     if signal not in _SIGNALS:
         raise ValueError(f"signal={signal!r}: expected one of {tuple(_SIGNALS)}.")
     _warn_about_relus(trace, signal)
-    weights = class_probabilities(trace, target, Masking(), passes)
+    weights = class_probabilities(trace, target, Masking(passes=passes))
     maps = framework.class_activation_map(weights, trace.activations).relu()
     heatmaps, _ = framework.normalize(framework.upsample(maps, tuple(trace.inputs.shape[-2:])))
     return heatmaps[:, None] * _attribute(trace, target, getattr(captum.attr, _SIGNALS[signal]))

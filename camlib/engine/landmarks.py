@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -32,23 +31,6 @@ _FLOOR = 0.1  # weight of a position where no map is active, relative to the mos
 _FEW = 8  # below so many known scores the trend is a constant
 _CERTAIN = 1e-12
 _EQUAL = 1e-6
-
-
-def checked_passes(passes: object) -> int | None:
-    """A number of passes as an int; None stays None (all of them).
-
-    Raises:
-        TypeError: it is no integer (a bool or a float is none).
-        ValueError: it is below 2; one score does not say how the others differ from it.
-    """
-    if passes is None:
-        return None
-    expected = "expected an integer of at least 2, or None for a pass for every channel"
-    if isinstance(passes, bool) or not isinstance(passes, Integral):
-        raise TypeError(f"passes={passes!r}: {expected}.")
-    if passes < 2:
-        raise ValueError(f"passes={passes}: {expected}.")
-    return int(passes)
 
 
 # -- where masks lie

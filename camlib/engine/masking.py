@@ -7,6 +7,7 @@ from a feature map. :class:`Masking` names the choices that the papers and the l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,8 @@ class Masking:
         sigma: of "blur", in pixels of the network's input.
         seed: of "noise" (standard Gaussian in normalized units, the same for every picture).
         precision: "float32" (the network's own type) or "bfloat16".
+        passes: how many masked pictures are run at most; the other channels get the scores of landmarks that look like
+            them, see :mod:`camlib.engine.landmarks`. None runs all of them: exact.
     """
 
     masks: str = "scaled"
@@ -49,12 +52,17 @@ class Masking:
     sigma: float = 10.0
     seed: int = 0
     precision: str = "float32"
+    passes: int | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("masks", MASKS), ("order", ORDERS), ("filler", FILLERS)):
             given = getattr(self, name)
             if given not in allowed:
                 raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
+        if self.passes is not None and (isinstance(self.passes, bool) or not isinstance(self.passes, Integral)):
+            raise TypeError(f"passes={self.passes!r}: expected a whole number of at least 2, or None for all channels.")
+        if self.passes is not None and self.passes < 2:
+            raise ValueError(f"passes={self.passes!r}: expected at least 2, or None for all channels.")
         if not 0 <= self.threshold <= 1 or not self.sigma > 0:
             raise ValueError(
                 f"threshold={self.threshold}, sigma={self.sigma}: expected a threshold in [0, 1] and sigma > 0."

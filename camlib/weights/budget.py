@@ -36,16 +36,16 @@ class Read:
     softmax: bool = False
 
 
-def budgeted(trace: Trace, target: Tensor, passes: int | None, weights: Tensor, *reads: Read) -> Tensor | Detailed:
-    """``weights`` [B, K] as they are where ``passes`` is None, else with the expected error of each picture's map."""
-    if passes is None:
+def budgeted(trace: Trace, target: Tensor, weights: Tensor, *reads: Read) -> Tensor | Detailed:
+    """``weights`` [B, K] as they are without a budget, else with the expected error of each picture's map."""
+    if all(read.masking.passes is None for read in reads):
         return weights
-    return Detailed(weights, ({},) * len(weights), map_errors(trace, target, passes, weights, *reads))
+    return Detailed(weights, ({},) * len(weights), map_errors(trace, target, weights, *reads))
 
 
-def map_errors(trace: Trace, target: Tensor, passes: int | None, weights: Tensor, *reads: Read) -> tuple[MapError, ...]:
+def map_errors(trace: Trace, target: Tensor, weights: Tensor, *reads: Read) -> tuple[MapError, ...]:
     """The expected error of H = Σ_k w_k M_k of each picture, for weights [B, K] that come from ``reads``."""
-    return tuple(_map_error(trace, b, int(target[b]), passes, weights[b], reads) for b in range(len(weights)))
+    return tuple(_map_error(trace, b, int(target[b]), weights[b], reads) for b in range(len(weights)))
 
 
 def details_of(errors: Sequence[MapError], maps: Tensor, rectified: bool) -> tuple[dict[str, object], ...]:
@@ -53,15 +53,13 @@ def details_of(errors: Sequence[MapError], maps: Tensor, rectified: bool) -> tup
     return tuple(error.details(found, rectified) for error, found in zip(errors, maps, strict=True))
 
 
-def _map_error(
-    trace: Trace, b: int, target: int, passes: int | None, weights: Tensor, reads: Sequence[Read]
-) -> MapError:
+def _map_error(trace: Trace, b: int, target: int, weights: Tensor, reads: Sequence[Read]) -> MapError:
     live = trace.live[b]
     maps, channels = trace.activations[b, live].flatten(1).double().cpu(), int(live.sum())
     own = weights[live].double().cpu()
     parts, ran = [], 0
     for read in reads:
-        landmarks = trace.landmarks(read.masking, passes)[b]
+        landmarks = trace.landmarks(read.masking)[b]
         ran += channels if landmarks is None else len(landmarks.scored)
         if landmarks is not None:
             factor = 1.0 if read.factor is None else read.factor[b, live].double().cpu()

@@ -81,33 +81,30 @@ def sa_cam(
             raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
     if not 0 <= tau <= 1:
         raise ValueError(f"tau={tau}: expected a threshold in [0, 1].")
-    perturbed = _perturbed(perturbation, sigma, seed)
-    key_area = Masking("key-area", filler=fill, threshold=tau)
-    s = attention_score(trace, target, key_area, perturbed, passes)
+    perturbed = _perturbed(perturbation, sigma, seed, passes)
+    key_area = Masking("key-area", filler=fill, threshold=tau, passes=passes)
+    s = attention_score(trace, target, key_area, perturbed)
     k, q = grad_cam(trace, target), grad_cam_plus_plus(trace, target, exact=exact)
     k, q = lambda1 * _scaled(k, trace.live, scale), lambda2 * _scaled(q, trace.live, scale)
     weights = _FORMS[form](_scaled(s, trace.live, scale), k, q)
     weights = softmax_over_live(weights, trace.live) if softmax else weights * trace.live
     if passes is None:
         return weights
-    area, changed = (class_probabilities(trace, target, masking, passes) for masking in (key_area, perturbed))
+    area, changed = (class_probabilities(trace, target, masking) for masking in (key_area, perturbed))
     steepness = _steepness(s, trace.live, scale) * (_FORMS[form](1.0, k, q) - _FORMS[form](0.0, k, q))  # linear in s
     reads = Read(key_area, "probability", steepness * (1 + changed), softmax)
-    return budgeted(trace, target, passes, weights, reads, Read(perturbed, "probability", steepness * area, softmax))
+    return budgeted(trace, target, weights, reads, Read(perturbed, "probability", steepness * area, softmax))
 
 
-def _perturbed(perturbation: str, sigma: float, seed: int) -> Masking:
+def _perturbed(perturbation: str, sigma: float, seed: int, passes: int | None) -> Masking:
     """The masking of eq. 13; options that it does not use keep their defaults, so that passes are shared."""
     options = {"constant": {}, "noise": {"seed": seed}, "blur": {"sigma": sigma}}[perturbation]
-    return Masking(filler=_PERTURBATIONS[perturbation], **options)
+    return Masking(filler=_PERTURBATIONS[perturbation], passes=passes, **options)
 
 
-def attention_score(
-    trace: Trace, target: Tensor, key_area: Masking, perturbed: Masking, passes: int | None = None
-) -> Tensor:
+def attention_score(trace: Trace, target: Tensor, key_area: Masking, perturbed: Masking) -> Tensor:
     """S_k = p(key area of map k) · (1 + p(perturbed picture of map k)), [B, K], in [0, 2] (Liang et al., eq. 12)."""
-    area, changed = (class_probabilities(trace, target, masking, passes) for masking in (key_area, perturbed))
-    return area * (1 + changed)
+    return class_probabilities(trace, target, key_area) * (1 + class_probabilities(trace, target, perturbed))
 
 
 def _scaled(scores: Tensor, live: Tensor, scale: str) -> Tensor:

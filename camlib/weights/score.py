@@ -50,9 +50,9 @@ def score_cam(
     interpolated (:mod:`camlib.engine.landmarks`). The explanation's details then hold ``passes`` (that ran),
     ``live_channels`` and ``expected_correlation``, the correlation that its map is expected to have with the exact one.
     """
-    masking = Masking(masks, align_corners, order, filler, precision=precision)
-    weights = class_probabilities(trace, target, masking, passes)
-    return budgeted(trace, target, passes, weights, Read(masking))
+    masking = Masking(masks, align_corners, order, filler, precision=precision, passes=passes)
+    weights = class_probabilities(trace, target, masking)
+    return budgeted(trace, target, weights, Read(masking))
 
 
 @method(
@@ -78,9 +78,9 @@ def score_cam_cic(
 
     ``align_corners``, ``order``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    increase = class_probabilities(trace, target, masking, passes) - blank_probabilities(trace, target, filler)[:, None]
-    return budgeted(trace, target, passes, increase * trace.live, Read(masking))
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
+    increase = class_probabilities(trace, target, masking) - blank_probabilities(trace, target, filler)[:, None]
+    return budgeted(trace, target, increase * trace.live, Read(masking))
 
 
 @method(
@@ -113,9 +113,9 @@ def score_cam_softmax(
     """
     if score not in SCORES:
         raise ValueError(f"score={score!r}: expected one of {SCORES}.")
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    weights = softmax_over_live(masked_scores(trace, target, masking, score, passes), trace.live)
-    return budgeted(trace, target, passes, weights, Read(masking, score, softmax=True))
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
+    weights = softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
+    return budgeted(trace, target, weights, Read(masking, score, softmax=True))
 
 
 @method(
@@ -141,9 +141,9 @@ def score_cam_raw(
 
     ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("scaled", align_corners, order, filler, precision=precision)
-    weights = masked_scores(trace, target, masking, "logit", passes)
-    return budgeted(trace, target, passes, weights, Read(masking, "logit"))
+    masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
+    weights = masked_scores(trace, target, masking, "logit")
+    return budgeted(trace, target, weights, Read(masking, "logit"))
 
 
 @method(
@@ -168,18 +168,18 @@ def score_cam_binary(
 
     ``align_corners``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    masking = Masking("binary", align_corners, filler=filler, precision=precision)
-    return budgeted(trace, target, passes, class_probabilities(trace, target, masking, passes), Read(masking))
+    masking = Masking("binary", align_corners, filler=filler, precision=precision, passes=passes)
+    return budgeted(trace, target, class_probabilities(trace, target, masking), Read(masking))
 
 
-def class_probabilities(trace: Trace, target: Tensor, masking: Masking, passes: int | None = None) -> Tensor:
+def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tensor:
     """Softmax probability of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return masked_scores(trace, target, masking, "probability", passes)
+    return masked_scores(trace, target, masking, "probability")
 
 
-def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str, passes: int | None = None) -> Tensor:
+def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str) -> Tensor:
     """Score ("probability" or "logit") of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return of_class(scores_of(trace, trace.masked_logits(masking, passes), score), target) * trace.live
+    return of_class(scores_of(trace, trace.masked_logits(masking), score), target) * trace.live
 
 
 def scores_of(trace: Trace, logits: Tensor, score: str) -> Tensor:

@@ -76,7 +76,7 @@ def region_map(
         relu: rectify the sum, as Score-CAM does (Wang et al. 2019, eq. 5).
         passes: a budget, as for ``score-cam``.
     """
-    weights = masked_scores(trace, target, Masking(filler=filler), score, passes)
+    weights = masked_scores(trace, target, Masking(filler=filler, passes=passes), score)
     maps = framework.class_activation_map(weights, trace.activations)
     return maps.relu() if relu else maps
 
@@ -233,6 +233,6 @@ def _region_details(
     """What a budget did to the region map; nothing without one."""
     if passes is None:
         return ({},) * len(region)
-    masking = Masking(filler=filler)
-    weights = masked_scores(trace, target, masking, score, passes)
-    return details_of(map_errors(trace, target, passes, weights, Read(masking, score)), region, rectified != "neither")
+    masking = Masking(filler=filler, passes=passes)
+    weights = masked_scores(trace, target, masking, score)
+    return details_of(map_errors(trace, target, weights, Read(masking, score)), region, rectified != "neither")

@@ -16,7 +16,7 @@ from torch import Tensor
 from camlib import framework
 from camlib.engine import landmarks
 from camlib.engine.kriging import NUGGET, Errors, Kriging, distances, matern
-from camlib.engine.landmarks import checked_passes, farthest_points, most_informative, survey
+from camlib.engine.landmarks import farthest_points, most_informative, survey
 from camlib.engine.map_error import MapError, Part, expected_correlation
 
 FEW = settings(max_examples=10, deadline=None)
@@ -37,26 +37,6 @@ def smooth(maps: Tensor, classes: int = 3) -> Tensor:
     """Logits [n, classes] that depend on a mask as a smooth network's might."""
     scaled = framework.normalize(maps)[0].flatten(1)
     return 8 * (scaled @ uniform(scaled.shape[1], classes, seed=7) / scaled.shape[1]).sqrt()
-
-
-# -- the number of passes
-
-
-@pytest.mark.parametrize("passes", [2.0, 64.5, math.nan, True, False, "64", [64]])
-def test_passes_that_are_no_integer_are_refused(passes):
-    with pytest.raises(TypeError, match=r"passes=.*expected an integer of at least 2, or None"):
-        checked_passes(passes)
-
-
-@pytest.mark.parametrize("passes", [1, 0, -3])
-def test_too_few_passes_are_refused(passes):
-    with pytest.raises(ValueError, match=f"passes={passes}: expected an integer of at least 2, or None"):
-        checked_passes(passes)
-
-
-def test_passes_may_be_none_or_an_integer_of_numpy():
-    assert checked_passes(None) is None
-    assert checked_passes(np.int64(64)) == 64
 
 
 # -- which places
