@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlib.engine import recording
-from camlib.engine.landmarks import Landmarks, survey
+from camlib.engine.landmarks import Landmarks, stakes_of, survey
 from camlib.engine.linear_head import LinearHead, proven_head
 from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
 from camlib.engine.masking import Masking, live_channels
@@ -176,7 +176,7 @@ class Trace:
         Args:
             masking: how masks are made and what they hide behind; None is :class:`Masking`'s default. With ``passes``
                 below the number of live channels, so many masks run for each picture, those that tell most of the maps
-                of :attr:`targets` (of the most probable class where none are set); the other logits are interpolated.
+                of its most probable classes; the other logits are interpolated (:mod:`camlib.engine.landmarks`).
 
         Returns:
             [B, K, C], type of :attr:`logits`; zeros where a channel is not :attr:`live`, because no picture is made
@@ -208,12 +208,11 @@ class Trace:
     def _survey(self, b: int, channels: Tensor, masking: Masking) -> Landmarks | None:
         if masking.passes is None or masking.passes >= len(channels):
             return None
-        wanted = [int(target[b]) for target in self.targets] or [int(self.logits[b].argmax())]
         return survey(
             self.activations[b, channels],
             masking.passes,
             lambda chosen: self._masked_logits_of(b, channels[chosen], masking),
-            list(dict.fromkeys(wanted)),
+            stakes_of(self.probabilities[b]),
             self.network.output,
         )
 

@@ -100,7 +100,7 @@ class Kriging:
             distances: between the n places, [n, n], float64.
             trend: q functions of the place that the values may follow, [n, q], linearly independent at the known ones.
             known: indices of the known places, int64 [m], m > q.
-            values: at these places, [m], or of several processes that share one length scale, [m, T].
+            values: at these places, [m].
 
         Raises:
             ValueError: m is not larger than q.
@@ -111,8 +111,7 @@ class Kriging:
             )
         between, basis = distances[known][:, known], trend[known]
         tried = [_Solved.of(between, basis, length) for length in LENGTHS]
-        columns = values.reshape(len(known), -1)
-        solved = max(tried, key=lambda each: each.likelihood(columns))
+        solved = max(tried, key=lambda each: each.likelihood(values))
         prior = matern(distances, solved.length)
         across = prior[:, known]
         weights = across @ solved.precision + trend @ solved.coefficients
@@ -164,9 +163,8 @@ class _Solved:
         determinant = factor.diagonal().log().sum() + gram.diagonal().log().sum()
         return cls(length, within, inverse - projected.T @ coefficients, coefficients, determinant)
 
-    def likelihood(self, columns: Tensor) -> float:
-        """Logarithm of the restricted likelihood of columns [m, T], each with its best variance, up to a constant."""
+    def likelihood(self, values: Tensor) -> float:
+        """Logarithm of the restricted likelihood with the variance at its best value, up to a constant."""
         freedom = self.precision.shape[0] - self.coefficients.shape[0]
-        variances = (columns * (self.precision @ columns)).sum(dim=0) / freedom
-        logarithms = variances.clamp(min=torch.finfo(columns.dtype).tiny).log()
-        return float(-columns.shape[1] * self.determinant - freedom / 2 * logarithms.sum())
+        variance = (values @ self.precision @ values / freedom).clamp(min=torch.finfo(values.dtype).tiny)
+        return float(-self.determinant - freedom / 2 * variance.log())

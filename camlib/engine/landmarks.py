@@ -10,7 +10,7 @@ scores. The error that remains is known from the landmarks' own left-out errors.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +31,7 @@ _FLOOR = 0.1  # weight of a position where no map is active, relative to the mos
 _FEW = 8  # below so many known scores the trend is a constant
 _CERTAIN = 1e-12
 _EQUAL = 1e-6
+_CLASSES = 5
 
 
 # -- where masks lie
@@ -159,23 +160,34 @@ class Reading:
         return sigmoid_moments(self.kriging.interpolate(self.values), spread)[1] / spread.sqrt()
 
 
+def stakes_of(scores: Tensor) -> dict[int, float]:
+    """The classes whose maps count, from the picture's own scores [C]: the five largest, each by its size.
+
+    The choice of masks then depends on the picture alone, and a map does not change with what else is asked for.
+    """
+    sizes = scores.detach().abs().double().cpu()
+    best = sizes.topk(min(_CLASSES, len(sizes)))
+    return dict(zip(best.indices.tolist(), (best.values / best.values.sum().clamp(min=_CERTAIN)).tolist(), strict=True))
+
+
 def survey(
     maps: Tensor,
     passes: int,
     score: Callable[[Tensor], Tensor],
-    targets: Sequence[int],
+    stakes: Mapping[int, float],
     output: str = "softmax",
     *,
     first_share: float = FIRST_SHARE,
     rounds: int = ROUNDS,
 ) -> Landmarks:
-    """Score ``passes`` of the masks, chosen so that the maps of ``targets`` are known best, and interpolate the rest.
+    """Score ``passes`` of the masks, chosen so that the maps of some classes are known best, and interpolate the rest.
 
     Args:
         maps: live feature maps of one picture, [n, h, w].
         passes: masks to score, at least 2 and fewer than n.
         score: logits [k, C] of the pictures masked by maps number k, int64 [k]; called once a round.
-        targets: classes for whose maps the masks are chosen; the logits serve all classes.
+        stakes: class -> how much its map counts in the choice, the most important class first; see :func:`stakes_of`.
+            The logits serve all classes.
         output: what makes probabilities of logits.
         first_share, rounds: see :data:`FIRST_SHARE` and :data:`ROUNDS`.
 
@@ -197,23 +209,20 @@ def survey(
     scored = score(torch.tensor(chosen))
     for left in range(rounds, 0, -1):
         if share := (passes - len(chosen)) // left:
-            landmarks = _landmarks(apart, area, chosen, scored, targets, output)
-            effect = centered * _urgency(landmarks, centered, targets)[:, None]
+            landmarks = _landmarks(apart, area, chosen, scored, next(iter(stakes)), output)
+            effect = centered * _urgency(landmarks, centered, stakes)[:, None]
             more = most_informative(landmarks.kriging.errors, effect, share)
             scored = torch.cat([scored, score(torch.tensor(more))])
             chosen += more
-    return _landmarks(apart, area, chosen, scored, targets, output)
+    return _landmarks(apart, area, chosen, scored, next(iter(stakes)), output)
 
 
-def _landmarks(
-    apart: Tensor, area: Tensor, chosen: list[int], scored: Tensor, targets: Sequence[int], output: str
-) -> Landmarks:
-    """A fit of the targets' values, which may follow the logarithm of a mask's area where enough of them tell."""
+def _landmarks(apart: Tensor, area: Tensor, chosen: list[int], scored: Tensor, target: int, output: str) -> Landmarks:
+    """A fit of the target's values, which may follow the logarithm of a mask's area where enough of them tell."""
     known, trend = torch.tensor(chosen), torch.ones(len(area), 1).to(area)
     if len(chosen) >= _FEW and float(area[known].log().std()) > _EQUAL:
         trend = torch.stack([trend[:, 0], area.log()], dim=1)
-    values = torch.stack([_values(scored, target, output) for target in targets], dim=1)
-    return Landmarks(Kriging.fit(apart, trend, known, values), scored, output)
+    return Landmarks(Kriging.fit(apart, trend, known, _values(scored, target, output)), scored, output)
 
 
 def _values(scored: Tensor, target: int, output: str) -> Tensor:
@@ -223,11 +232,11 @@ def _values(scored: Tensor, target: int, output: str) -> Tensor:
     return log_odds(probabilities_of(scored.double(), output)[:, target]).cpu()
 
 
-def _urgency(landmarks: Landmarks, centered: Tensor, targets: Sequence[int]) -> Tensor:
-    """How far an unknown score can still move the targets' maps, each relative to its own size, [n]."""
+def _urgency(landmarks: Landmarks, centered: Tensor, stakes: Mapping[int, float]) -> Tensor:
+    """How far an unknown score can still move the maps of the classes, each relative to its own size, [n]."""
     squares = torch.zeros(len(centered)).to(centered)
-    for target in targets:
+    for target, stake in stakes.items():
         reading = landmarks.read(target)
         size = (reading.scores @ centered).norm()
-        squares += (reading.slopes / size).square() * reading.variance if size > 0 else 0.0
+        squares += (reading.slopes / size).square() * reading.variance * stake if size > 0 else 0.0
     return squares.sqrt()

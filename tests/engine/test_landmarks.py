@@ -99,6 +99,15 @@ def test_moments_of_a_sigmoid_are_its_integrals(mean, variance):
     assert float(found[1]) == pytest.approx(math.sqrt(integral(lambda p: (p - expected) ** 2)), rel=2e-2)
 
 
+def test_the_five_largest_scores_of_the_picture_are_at_stake():
+    found = landmarks.stakes_of(torch.tensor([0.1, 0.4, 0.0, 0.2, 0.05, 0.15, 0.1]))
+    assert list(found)[:3] == [1, 3, 5]
+    assert len(found) == 5
+    assert found[1] == pytest.approx(0.4 / 0.95)
+    assert sum(found.values()) == pytest.approx(1)
+    assert list(landmarks.stakes_of(torch.tensor([1.0, -3.0]))) == [1, 0]  # outputs that are no probabilities
+
+
 # -- the survey
 
 
@@ -111,7 +120,7 @@ def test_so_many_masks_are_scored_once_each_and_keep_their_scores(passes):
         asked.extend(chosen.tolist())
         return logits[chosen]
 
-    found = survey(maps, passes, score, [0])
+    found = survey(maps, passes, score, {0: 1.0})
     assert len(asked) == len(set(asked)) == passes
     assert found.kriging.known.tolist() == asked
     assert found.logits.shape == logits.shape
@@ -121,9 +130,9 @@ def test_so_many_masks_are_scored_once_each_and_keep_their_scores(passes):
 def test_a_survey_draws_nothing_at_random_and_depends_on_its_classes():
     maps, known = spots(), []
     logits = smooth(maps)
-    for targets in ([0], [0], [2], [0, 2]):
+    for stakes in ({0: 1.0}, {0: 1.0}, {2: 1.0}, {0: 0.5, 2: 0.5}):
         torch.manual_seed(len(known))
-        known.append(survey(maps, 20, lambda k: logits[k], targets).kriging.known.tolist())
+        known.append(survey(maps, 20, lambda k: logits[k], stakes).kriging.known.tolist())
     assert known[0] == known[1]
     assert known[0] != known[2]
     assert known[3] not in (known[0], known[2])
@@ -133,7 +142,7 @@ def test_a_survey_draws_nothing_at_random_and_depends_on_its_classes():
 def test_a_smooth_score_is_known_from_a_quarter_of_the_masks(output):
     maps = spots(n=120)
     logits = smooth(maps) - 4
-    found = survey(maps, 30, lambda k: logits[k], [1], output)
+    found = survey(maps, 30, lambda k: logits[k], {1: 1.0}, output)
     weights = {"softmax": logits.softmax(dim=1), "sigmoid": logits.sigmoid(), "none": logits}[output][:, 1]
     exact, close = (torch.einsum("k,kij->ij", w, maps).flatten() for w in (weights, found.read(1).scores))
     assert float(torch.corrcoef(torch.stack([exact, close]))[0, 1]) > 0.999
@@ -142,7 +151,7 @@ def test_a_smooth_score_is_known_from_a_quarter_of_the_masks(output):
 def test_equal_maps_and_equal_scores_are_no_trouble():
     maps = spots(n=3).repeat(5, 1, 1)
     for logits in (torch.zeros(15, 3), torch.tensor([[40.0, 0.0, 0.0]]).repeat(15, 1)):
-        found = survey(maps, 10, lambda k, logits=logits: logits[k], [0])
+        found = survey(maps, 10, lambda k, logits=logits: logits[k], {0: 1.0})
         assert torch.allclose(found.logits, logits.double().to(found.logits), atol=1e-5)
         assert found.read(0).slopes.isfinite().all()
 
@@ -151,7 +160,7 @@ def test_maps_that_are_not_numbers_are_refused():
     maps = spots()
     maps[3, 2, 2] = math.nan
     with pytest.raises(ValueError, match="feature maps hold NaN or Inf"):
-        survey(maps, 20, lambda k: smooth(maps)[k], [0])
+        survey(maps, 20, lambda k: smooth(maps)[k], {0: 1.0})
 
 
 # -- the error
@@ -192,7 +201,7 @@ def test_covariance_follows_the_map_through_the_removal_of_the_common_map(common
     """Against the covariance of maps that were made with scores drawn around the interpolated ones."""
     maps, size = spots(n=12, size=3), 3
     flat, logits = maps.flatten(1), smooth(maps)
-    found = survey(maps, 8, lambda k: logits[k], [0], "none")
+    found = survey(maps, 8, lambda k: logits[k], {0: 1.0}, "none")
     reading = found.read(0)
     error = MapError((Part(reading, flat, torch.ones(12).double()),), flat.sum(dim=0), 12, 8)
     factor = reading.variance * found.kriging.errors.times(torch.eye(12).double())

@@ -125,16 +125,12 @@ def test_scored_channels_keep_their_scores_and_so_many_pictures_run():
     assert trace.scorer().pictures == 24
 
 
-def test_masks_are_chosen_for_the_classes_that_are_asked_for():
-    chosen = {}
-    for targets in ((), (1,), (4,), (1, 4)):
-        trace = Trace(NET, BATCH[:1])
-        trace.targets = [torch.tensor([c]) for c in targets]
-        chosen[targets] = trace.landmarks(Masking(passes=14))[0].kriging.known.tolist()
-    top = int(trace.logits.argmax())
-    trace.targets = [torch.tensor([top])]
-    assert Trace(NET, BATCH[:1]).landmarks(Masking(passes=14))[0].kriging.known.tolist() == chosen[()]
-    assert chosen[1,] != chosen[4,]
+@pytest.mark.parametrize("name", BUDGETED)
+def test_a_map_does_not_depend_on_the_classes_that_stand_beside_it(name):
+    together = camlib.compare(NET, BATCH[:1], [(name, {"passes": 14})], [[3, 0, 1]])
+    alone = camlib.explain(NET, BATCH[:1], name, target=0, passes=14)
+    assert torch.equal(together[1].heatmap, alone.heatmap)
+    assert together[1].details == alone.details
 
 
 def test_classes_and_methods_share_the_passes_of_a_budget(monkeypatch):

@@ -23,12 +23,24 @@ PARTS = (32, 16, 8, 4, 2)
 
 @dataclass(frozen=True, eq=False)
 class Exact:
-    """All scores of one picture: live maps [n, h, w], their logits [n, C], the class, and what makes probabilities."""
+    """All scores of one picture.
+
+    Attributes:
+        maps: live feature maps [n, h, w].
+        logits: of all classes for the picture masked by each of them, [n, C].
+        stakes: see :func:`camlib.engine.landmarks.stakes_of`; the first class is the explained one.
+        output: what makes probabilities of logits.
+    """
 
     maps: Tensor
     logits: Tensor
-    target: int
+    stakes: dict[int, float]
     output: str
+
+    @property
+    def target(self) -> int:
+        """The explained class."""
+        return next(iter(self.stakes))
 
     @property
     def scores(self) -> Tensor:
@@ -42,7 +54,7 @@ Choice = Callable[[Exact, int, random.Random], tuple[Tensor, float]]
 
 def _as_shipped(exact: Exact, passes: int, _lot: random.Random) -> tuple[Tensor, float]:
     """``passes=`` of the methods, scores looked up in place of passes."""
-    found = landmarks.survey(exact.maps, passes, lambda chosen: exact.logits[chosen], [exact.target], exact.output)
+    found = landmarks.survey(exact.maps, passes, lambda chosen: exact.logits[chosen], exact.stakes, exact.output)
     scores = probabilities_of(found.logits, exact.output)[:, exact.target]
     reading, flat = found.read(exact.target), exact.maps.flatten(1).double()
     part = Part(reading, flat * reading.slopes[:, None], reading.slopes)
