@@ -71,7 +71,7 @@ class Network:
         self._surveys: dict[tuple[int, ...], Survey] = {}
         if output not in (None, *OUTPUTS):
             raise ValueError(f"output={output!r}: expected None or one of {OUTPUTS}.")
-        self._output, self._first_logits = output, None
+        self._output = output
 
     def __repr__(self) -> str:
         h, w = self.input_size
@@ -214,9 +214,8 @@ class Network:
     def output(self) -> str:
         """What makes probabilities of the module's outputs: "softmax", "sigmoid" or "none"."""
         if self._output is None:
-            if self._first_logits is None:
-                self.survey()
-            self._output = activation_of(self._first_logits, self.name)
+            survey = next(iter(self._surveys.values()), None) or self.survey()
+            self._output = activation_of(survey.logits, self.name)
         return self._output
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -305,7 +304,6 @@ class Network:
                 noise = self.check_batch(torch.rand(1, *key, generator=torch.Generator().manual_seed(0)))
                 found = probe(self.module, noise)
                 self.check_logits(found.logits, noise)
-                self._first_logits = found.logits if self._first_logits is None else self._first_logits
                 self._surveys[key] = Survey.of(self.module, noise, found)
         return self._surveys[key]
 

@@ -30,9 +30,9 @@ class ForkedKernelManager(KernelManager):
         self.provisioner = kernels.ForkedProvisioner(parent=self, kernel_spec=self.kernel_spec, spare=spare)
 
     def format_kernel_cmd(self, extra_arguments: list[str] | None = None) -> list[str]:
-        """The command with this module as an extension of IPython, and with nothing logged but what is fatal."""
-        options = [f"--IPKernelApp.extra_extensions={__name__}", *kernels.OwnKernelManager.options]
-        return super().format_kernel_cmd([*(extra_arguments or []), *options])
+        """The command with this module as an extension of IPython, without a history that kernels share, and silent."""
+        own = [f"--IPKernelApp.extra_extensions={__name__}", "--HistoryManager.hist_file=:memory:"]
+        return super().format_kernel_cmd([*(extra_arguments or []), *own, *kernels.OwnKernelManager.options])
 
 
 def install() -> None:

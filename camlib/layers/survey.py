@@ -25,6 +25,7 @@ class Survey:
         shapes: module -> shape of the tensor that it returns.
         functional_relus: number of ReLUs that are function calls.
         completed: modules in order of completion, with the shape of the tensor that each returned, or None.
+        logits: what the network returned for the noise, [1, C].
     """
 
     modules: frozenset[str]
@@ -35,6 +36,7 @@ class Survey:
     shapes: dict[str, list[int]]
     functional_relus: int
     completed: list[tuple[str, tuple[int, ...] | None]]
+    logits: Tensor
 
     @classmethod
     def of(cls, module: nn.Module, inputs: Tensor, found: Probe) -> Survey:
@@ -48,6 +50,7 @@ class Survey:
             shapes={o.name: list(o.tensor.shape) for o in found.outputs},
             functional_relus=found.functional_relus,
             completed=found.completed,
+            logits=found.logits,
         )
 
     def body(self, layer: Layer) -> tuple[list[tuple[str, tuple[int, ...]]], list[str]]:

@@ -21,6 +21,11 @@ CELLS = (
     "import ipywidgets\nipywidgets.IntSlider(3)",
     "import camlib, pandas as pd\npd.DataFrame([range(10**7, 10**7 + 19)], index=[camlib.METHODS['grad-cam'].name])",
 )
+LIGHT = """
+from camlib.compendium import kernels, notebook_runner
+kernels.preload = lambda notebooks: None  # seconds in which nothing is forked yet
+notebook_runner.main()
+"""
 LOADED = "import sys\nprint(sorted({'torch', 'colorsys'} & set(sys.modules)))"
 
 
@@ -33,12 +38,12 @@ def notebook(tmp_path, name, *cells):
 
 
 @contextlib.contextmanager
-def command_line(*arguments):
+def command_line(*arguments, entry=("-m", "camlib.compendium.notebook_runner")):
     """A process of its own: what it imports is not imported into the tests, and it does not outlive the block.
 
     A shell starts what runs in the background with SIGINT ignored, and children inherit that; this one listens.
     """
-    command = [sys.executable, "-m", "camlib.compendium.notebook_runner", "run", *map(str, arguments)]
+    command = [sys.executable, *entry, "run", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes) as run:
         try:
@@ -129,7 +134,8 @@ def _end(folder, number, names):
     """Start notebooks that would take ten minutes, send the command a signal, and see the first one's kernel end."""
     mark = folder / "pid"
     long = f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
-    with command_line(*(notebook(folder, name, long) for name in names), "--output", folder) as run:
+    paths = [notebook(folder, name, long) for name in names]
+    with command_line(*paths, "--output", folder, entry=("-c", LIGHT)) as run:
         _wait_until(lambda: mark.exists() and mark.read_text(), 120)
         run.send_signal(number)
         run.communicate(timeout=60)

@@ -104,6 +104,13 @@ def test_logits_are_a_softmaxs_without_a_word():
     assert net.with_input_size(64).output == "softmax"
 
 
+def test_copies_for_other_sizes_know_it_whichever_of_them_was_surveyed_first():
+    net = network(5)
+    net.with_input_size(64).survey()
+    again = net.with_input_size(64)
+    assert (again.output, net.output) == ("softmax", "softmax")
+
+
 def test_an_unknown_word_is_refused():
     with pytest.raises(ValueError, match="output='tanh': expected None or one of"):
         network(2, "tanh")

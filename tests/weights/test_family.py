@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from head_cases import EXACT, HEADS, TARGETS, every_head, found, gradient, head_of, scaled, smooth, traced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -21,136 +22,7 @@ from torch import Tensor, nn
 import camlib
 from camlib import METHODS, Trace, framework
 from camlib.engine.deeplift import contributions
-from camlib.registry import Detailed
 from camlib.weights.contrast import rival_classes
-
-EXACT = 1e-9
-TARGETS = (1, 3)
-HEADS = {
-    "gap": lambda: helpers.seeded(helpers.Gap),
-    "mlp": lambda: helpers.seeded(helpers.Pooled),
-    "average pooling": lambda: helpers.seeded(lambda: helpers.Pooled(nn.AvgPool2d(2))),
-}
-every_head = pytest.mark.parametrize("build", HEADS.values(), ids=HEADS.keys())
-
-
-def head_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Feature maps -> logits."""
-    if isinstance(module, helpers.Gap):
-        return lambda maps: module.fc(maps.mean(dim=(2, 3)))
-    return lambda maps: module.classifier(module.pool(maps).flatten(1))
-
-
-def traced(module: nn.Module, pictures: int = 2) -> Trace:
-    return Trace(helpers.network(module), helpers.batch(pictures), "features")
-
-
-def found(name: str, trace: Trace, targets: tuple[int, ...] = TARGETS, **options: object) -> Tensor:
-    made = METHODS[name].function(trace, torch.tensor(targets[: len(trace.inputs)]), **options)
-    return made.values if isinstance(made, Detailed) else made
-
-
-def gradient(module: nn.Module, maps: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
-    """Gradient [K, h, w] of a score of one picture's logits [C] with respect to its maps [K, h, w]."""
-    leaf = maps.detach()[None].clone().requires_grad_(True)
-    return torch.autograd.grad(score(head_of(module)(leaf)[0]), leaf)[0][0]
-
-
-# -- gradients of any score, Hessian-vector products
-
-
-class Smooth(nn.Module):
-    """A head with curvature: tanh between two linear layers, on maps of 2 x 3 x 3."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maps, self.one, self.two = nn.Identity(), nn.Linear(18, 7), nn.Linear(7, 4)
-
-    def head(self, maps: Tensor) -> Tensor:
-        return self.two(self.one(maps.flatten(1)).tanh())
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.maps(x))
-
-
-def smooth() -> tuple[Smooth, Trace]:
-    module = helpers.seeded(Smooth)
-    x = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return module, Trace(camlib.Network(module), x, "maps")
-
-
-SCORES = {
-    "logit": lambda y: y[:, 2],
-    "difference": lambda y: y[:, 0] - 2 * y[:, 3],
-    "log-probability": lambda y: y.log_softmax(dim=1)[:, 1],
-}
-
-
-@pytest.mark.parametrize("score", SCORES.values(), ids=SCORES.keys())
-def test_hessian_vector_products_equal_the_whole_hessian_times_the_vector(score):
-    module, trace = smooth()
-    vector = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    g, product = trace.hessian_product(score, vector)
-    for b in range(2):
-        maps = trace.activations[b]
-        hessian = torch.autograd.functional.hessian(
-            lambda m: score(module.head(m.view(1, 2, 3, 3))).sum(), maps.flatten()
-        )
-        slope = torch.autograd.functional.jacobian(
-            lambda m: score(module.head(m.view(1, 2, 3, 3))).sum(), maps.flatten()
-        )
-        assert float(hessian.abs().max()) > 1e-3
-        assert helpers.relative(product[b].flatten(), hessian @ vector[b].flatten()) < EXACT
-        assert helpers.relative(g[b].flatten(), slope) < EXACT
-    assert torch.equal(g, trace.score_gradients(score))
-    assert torch.equal(trace.score_gradients(SCORES["logit"]), trace.gradients(torch.tensor([2, 2])))
-
-
-class Attentive(nn.Module):
-    """A head with PyTorch's fused attention over positions, whose backward pass has no derivative of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maps, self.query, self.fc = nn.Identity(), nn.Linear(4, 4), nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        tokens = self.maps(x).flatten(2).mT[:, None]
-        return self.fc(F.scaled_dot_product_attention(self.query(tokens), tokens, tokens)[:, 0].mean(dim=1))
-
-
-def test_hessian_vector_products_through_fused_attention_equal_differences_of_gradients():
-    module = helpers.seeded(Attentive)
-    x, vector = torch.randn(2, 2, 4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    net, score, step = camlib.Network(module), lambda y: y[:, 1], 1e-5
-    g, product = Trace(net, x, "maps").hessian_product(score, vector)
-    ahead, behind = (Trace(net, x + sign * step * vector, "maps").score_gradients(score) for sign in (1, -1))
-    assert helpers.relative(product, (ahead - behind) / (2 * step)) < 1e-6
-    assert helpers.relative(g, Trace(net, x, "maps").score_gradients(score)) < 1e-9
-
-
-def test_a_piecewise_linear_score_has_no_curvature():
-    trace = traced(helpers.seeded(helpers.Pooled))
-    g, product = trace.hessian_product(lambda y: y[:, 1], trace.activations)
-    assert g.any()
-    assert not product.any()
-    linear = traced(helpers.seeded(helpers.Gap))
-    assert not linear.hessian_product(lambda y: y[:, 1], linear.activations)[1].any()
-
-
-def test_a_layer_that_no_score_depends_on_is_named():
-    class Aside(helpers.Gap):
-        def forward(self, x: Tensor) -> Tensor:
-            self.features(x)
-            return self.fc(x.mean(dim=(2, 3)).repeat(1, 2))
-
-    trace = traced(helpers.seeded(Aside))
-    for ask in (
-        lambda: trace.score_gradients(SCORES["logit"]),
-        lambda: trace.hessian_product(SCORES["logit"], trace.maps),
-    ):
-        with pytest.raises(ValueError, match="do not depend on layer 'features'"):
-            ask()
-
 
 # -- HiResCAM
 
@@ -431,6 +303,8 @@ ACTIVATIONS = {
     "gelu": nn.GELU(), "tanh": torch.tanh, "sigmoid": torch.sigmoid, "hardswish": nn.Hardswish(),
     "leaky": nn.LeakyReLU(), "elu": F.elu, "softplus": nn.Softplus(), "mish": nn.Mish(),
 }  # fmt: skip
+
+
 POOLINGS = {
     "max module": nn.MaxPool2d(2), "max function": lambda x: F.max_pool2d(x, 2),
     "max of torch": lambda x: torch.max_pool2d(x, 2),
@@ -524,13 +398,6 @@ def test_eigen_cam_of_maps_that_are_zero_has_no_direction():
     assert not found("eigen-cam", traced(module)).any()
 
 
-# -- Opti-CAM
-
-
-def scaled(values: Tensor) -> Tensor:
-    return (values - values.min()) / (values.max() - values.min())
-
-
 @every_head
 def test_opti_cam_against_its_equations_with_adam_written_out(build):
     """Zhang et al. 2023, eq. 8-10; Adam as Kingma and Ba 2015 print it (algorithm 1)."""
@@ -565,97 +432,6 @@ def test_opti_cam_climbs():
         assert detail["logit_last"] > detail["logit_first"] + 1e-3
     assert made.values.sum(dim=1).tolist() == pytest.approx([1, 1])
     assert float(made.values.min()) >= 0
-
-
-# -- IS-CAM and SS-CAM
-
-
-def mask_of(channel: Tensor, size: tuple[int, int]) -> Tensor | None:
-    """The channel enlarged and scaled to [0, 1]; None where it is constant."""
-    up = F.interpolate(channel[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-    return None if float(channel.max()) == float(channel.min()) else scaled(up)
-
-
-def averaged(module: nn.Module, trace: Trace, pictures: Callable[[Tensor, Tensor], list[Tensor]]) -> Tensor:
-    """Mean logits [B, K, C] and mean probabilities, over the pictures that a mask makes; stacked, [2, B, K, C]."""
-    sums = torch.zeros(2, *trace.live.shape, 5, dtype=torch.float64)
-    with torch.no_grad():
-        for b, x in enumerate(trace.inputs):
-            for k, channel in enumerate(trace.activations[b]):
-                mask = mask_of(channel, tuple(x.shape[-2:]))
-                if mask is None:
-                    continue
-                shown = pictures(x, mask)
-                for picture in shown:
-                    y = module(picture[None])[0]
-                    sums[0, b, k] += y / len(shown)
-                    sums[1, b, k] += y.softmax(dim=0) / len(shown)
-    return sums
-
-
-def compared(name: str, module: nn.Module, pictures: Callable, **options: object) -> None:
-    trace = traced(module)
-    logits, probabilities = averaged(module, trace, pictures)
-    alive = probabilities.sum(dim=2) > 0
-    softmax, plain = (found(name, trace, weighting=w, **options) for w in ("softmax", "probability"))
-    for b, c in enumerate(TARGETS):
-        expected = torch.zeros(6, dtype=torch.float64)
-        expected[alive[b]] = logits[b, alive[b], c].exp() / logits[b, alive[b], c].exp().sum()
-        assert helpers.relative(softmax[b], expected) < EXACT
-        assert helpers.relative(plain[b], probabilities[b, :, c]) < EXACT
-
-
-def killed() -> nn.Module:
-    """Channel 2 is zero and channel 4 constant: neither makes a mask."""
-    module = helpers.seeded(helpers.Gap)
-    with torch.no_grad():
-        module.fc.weight *= 20
-        for k, value in ((2, -1.0), (4, 0.7)):
-            module.features[2].weight[k] = 0
-            module.features[2].bias[k] = value
-    return module
-
-
-@pytest.mark.parametrize("build", [killed, HEADS["mlp"]])
-@pytest.mark.parametrize("path", ["cumulative", "linear"])
-def test_is_cam_against_a_loop_over_channels_and_steps(build, path):
-    def pictures(x: Tensor, mask: Tensor) -> list[Tensor]:
-        shown, factor = [], 0.0
-        for i in range(1, 5):
-            factor = factor + i / 4 if path == "cumulative" else i / 4
-            shown.append(x * (factor * mask))
-        return shown
-
-    compared("is-cam", build(), pictures, steps=4, path=path)
-
-
-@pytest.mark.parametrize("build", [killed, HEADS["mlp"]])
-@pytest.mark.parametrize("noise", ["mask", "picture"])
-def test_ss_cam_against_a_loop_over_channels_and_draws(build, noise):
-    shape = (32, 32) if noise == "mask" else (3, 32, 32)
-    draws = [torch.randn(shape, generator=torch.Generator().manual_seed(5 * 3 + n)).double() for n in range(3)]
-
-    def pictures(x: Tensor, mask: Tensor) -> list[Tensor]:
-        return [x * (mask + 0.5 * d) if noise == "mask" else x * mask + 0.5 * d for d in draws]
-
-    compared("ss-cam", build(), pictures, samples=3, sigma=0.5, noise=noise, seed=5)
-
-
-def test_one_step_of_is_cam_and_no_noise_in_ss_cam_are_score_cam():
-    trace = traced(killed())
-    softmax, plain = found("score-cam-softmax", trace), found("score-cam", trace)
-    for name, options in (("is-cam", {"steps": 1}), ("ss-cam", {"samples": 2, "sigma": 0.0})):
-        assert helpers.relative(found(name, trace, **options), softmax) < EXACT
-        assert helpers.relative(found(name, trace, weighting="probability", **options), plain) < EXACT
-
-
-def test_classes_share_the_passes_of_is_cam_and_ss_cam():
-    trace = traced(killed())
-    found("is-cam", trace, steps=2), found("ss-cam", trace, samples=2)
-    pictures = trace.scorer().pictures
-    found("is-cam", trace, (0, 2), steps=2), found("ss-cam", trace, (0, 2), samples=2)
-    assert trace.scorer().pictures == pictures
-    assert pictures == 2 * 2 * int(trace.live.sum())
 
 
 # -- where the framework ends
