@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from camlib.engine import runtime
-from camlib.evaluate.budget.measuring import KEPT, POPULATIONS, SCENES_SEED, measure, settings
+from camlib.evaluate.budget.measuring import KEPT, POPULATIONS, SCENES_SEED, Population, measure, settings
 from camlib.evaluate.budget.tables import COLUMNS, OUT, knowledge, summary, write
 
 PACKAGES = ("camlib", "torch", "torchvision", "numpy", "pandas", "pyarrow")
@@ -31,21 +34,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    asked = f"--samples DIR --skip {options.skip} --pictures {options.pictures}"
-    record = {
-        "command": f"python -m camlib.evaluate.budget {asked}",
-        "columns": COLUMNS,
-        "populations": {population.name: asdict(population) for population in chosen},
-        "pictures": {"skipped": options.skip, "each": options.pictures, "failures": failures},
-        "seeds": {"lot": 0, "scenes": SCENES_SEED, "random": "the picture's name"},
-        "settings": settings(),
-        "threads": torch.get_num_threads(),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
-    frame = write(rows, record, options.out)
+    frame = write(rows, _record(options, chosen, failures), options.out)
     for table in (summary(frame), knowledge(frame)):
         print(table.to_string(index=False, float_format=lambda value: f"{value:.5g}"))
     return 0
+
+
+def _record(
+    options: argparse.Namespace, chosen: Sequence[Population], failures: Sequence[Mapping[str, str]]
+) -> dict[str, Any]:
+    """What the rows depend on; no path of the machine, no date."""
+    asked = f"--samples DIR --skip {options.skip} --pictures {options.pictures}"
+    asked += f" --only {' '.join(population.name for population in chosen)}" if len(chosen) < len(POPULATIONS) else ""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return {
+        "command": f"python -m camlib.evaluate.budget {asked}",
+        "columns": COLUMNS,
+        "populations": {population.name: asdict(population) for population in chosen},
+        "pictures": {"skipped": options.skip, "each": options.pictures, "failed": len(failures), "failures": failures},
+        "seeds": {"lot": 0, "scenes": SCENES_SEED, "random": "the picture's name"},
+        "settings": settings(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {instructions}",
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
