@@ -5,6 +5,11 @@ same score, and a score matters to H only as far as its channel's map does. So a
 of the others are interpolated (:mod:`camlib.engine.kriging`), and the next masks to be scored are always those that
 make the expected error of the map smallest, as in Bayesian quadrature (O'Hagan 1991): H is what is estimated, not the
 scores. The error that remains is known from the landmarks' own left-out errors.
+
+Correlation of the map with the exact one at an eighth of the passes, median and 5th percentile of 100 pictures each
+(:mod:`camlib.evaluate.budget`): 0.9997 and 0.9979 on photographs (efficientnet-lite0, 723 live channels on average);
+0.9985 and 0.9899 on scenes (scenes-gap, 96); 0.9794 and 0.8103 (scenes-vgg, 63), where eight scores behind an MLP leave
+much open. The expected error ranks the true one with Spearman's ρ = 0.87, 0.80 and 0.70.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from types import SimpleNamespace
 
 import evaluations
@@ -234,3 +235,51 @@ def test_summary_and_knowledge_are_counted_by_hand():
     assert known["spearman"] == pytest.approx(spearmanr(1 - np.array(r), 1 - np.array(expected))[0])
     assert known["ratio"] == pytest.approx(np.median([0.5, 10 / 7, 5 / 3, 1.0]))
     assert known["speed"] == pytest.approx(6.5)  # 5, 6, 7, 8
+
+
+# -- the rows that are kept
+
+
+def test_docstrings_quote_the_rows_that_are_kept():
+    rows = budget.read()
+    found, known = budget.summary(rows), budget.knowledge(rows)
+    budgets = found[(found["choice"] == "budget") & (found["part"] == 8)].set_index("network")
+    spearman = known[known["part"] == 8].set_index("network")["spearman"]
+    live = rows[rows["choice"] == "exact"].groupby("network")["live"].mean()
+    words = " ".join(landmarks.__doc__.split())
+    for name in (networks := ["efficientnet-lite0", "scenes-gap", "scenes-vgg"]):
+        median, low, own, channels = re.search(
+            rf"(0\.\d+) and (0\.\d+) (?:on \w+ )?\(({name}), (\d+)[ )]", words
+        ).groups()
+        row = budgets.loc[name]
+        assert (median, low, own) == (f"{row['median']:.4f}", f"{row['low']:.4f}", name)
+        assert channels == f"{live[name]:.0f}"
+        assert row["n"] == 100
+    quoted = re.search(r"Spearman's ρ = (0\.\d+), (0\.\d+) and (0\.\d+)", words).groups()
+    assert quoted == tuple(f"{spearman[name]:.2f}" for name in networks)
+
+
+@pytest.mark.parametrize("name", ["scenes-gap", "scenes-vgg"])
+def test_a_draw_of_the_kept_rows_is_what_is_computed_today(name, tmp_path):
+    """Not to the last digit: another processor rounds otherwise, and near ties may fall otherwise."""
+    population = next(p for p in measuring.POPULATIONS if p.network == name)
+    pictures = measuring.pictures_of(population, None, 0, 100)
+    picture, load = random.Random(name).choice(pictures)
+    network = camlib.load_network(name)
+    made = measuring._rows(network, population, picture, load(), measuring.Keeper(tmp_path, population))
+    keys = ["choice", "part", "passes"]
+    kept = budget.read().query("network == @name and picture == @picture").set_index(keys)["r"]
+    today = pd.DataFrame(made).set_index(keys)["r"]
+    assert list(today.index) == list(kept.index)
+    assert (today - kept).abs().median() < 1e-6
+    assert (today - kept).abs().max() < 0.02
+
+
+def test_the_record_counts_the_pictures_that_failed():
+    record = json.loads(tables.OUT.with_suffix(".json").read_text(encoding="utf-8"))
+    rows = budget.read()
+    assert record["pictures"]["failed"] == len(record["pictures"]["failures"])
+    assert record["settings"] == json.loads(json.dumps(measuring.settings()))
+    exact = rows[rows["choice"] == "exact"].groupby(["network", "layer"]).size()
+    assert len(exact) == len(record["populations"])
+    assert exact.sum() + record["pictures"]["failed"] == len(exact) * record["pictures"]["each"]
