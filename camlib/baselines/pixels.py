@@ -18,12 +18,14 @@ from torch import Tensor, nn
 
 from camlib import framework
 from camlib.engine.behind import KeepingGraph, without_checkpoints
+from camlib.engine.masking import Masking, Passes
 from camlib.layers import RECTIFIERS
 from camlib.networks import Ready, outside_stacklevel
 from camlib.options import Count, NotNegative, Range, Seed
-from camlib.registry import method
+from camlib.registry import Detailed, method
 from camlib.trace import Trace
-from camlib.weights.score import score_cam
+from camlib.weights.budget import Read, details_of, map_errors
+from camlib.weights.score import class_probabilities
 
 captum = lazy_loader.load("captum")  # a second that only these methods need
 
@@ -172,24 +174,35 @@ def guided_score_cam(
     *,
     signal: Signal = "guided-backprop",
     clip: Annotated[float, Range(0, 1, open_low=True)] = 0.99,
-) -> Tensor:
+    passes: Passes = None,
+) -> Tensor | Detailed:
     """Sum over the color channels of |heatmap · signal|, [B, H, W].
 
     ``signal`` is "guided-backprop", or "deconvnet", which the paper (sec. 4.4) names as the other choice, with
     artifacts. ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives
-    the signed colors.
+    the signed colors. ``passes`` is a budget, as for ``score-cam``; the details tell of the heatmap's error.
     """
-    saliency = guided_product(trace, target, signal).abs().flatten(1, -len(trace.size) - 1).sum(dim=1).float()
+    product = guided_product(trace, target, signal, passes)
+    saliency = product.abs().flatten(1, -len(trace.size) - 1).sum(dim=1).float()
     ceiling = saliency.flatten(1).quantile(clip, dim=1)
-    return torch.minimum(saliency, ceiling.view(-1, *[1] * len(trace.size)))
+    cut = torch.minimum(saliency, ceiling.view(-1, *[1] * len(trace.size)))
+    if passes is None:
+        return cut
+    weights = class_probabilities(trace, target, Masking(passes=passes))
+    maps = framework.class_activation_map(weights, trace.activations).relu()
+    errors = map_errors(trace, target, weights, Read(Masking(passes=passes)))
+    return Detailed(cut, details_of(errors, maps, rectified=True))
 
 
-def guided_product(trace: Trace, target: Tensor, signal: Signal = "guided-backprop") -> Tensor:
+def guided_product(
+    trace: Trace, target: Tensor, signal: Signal = "guided-backprop", passes: int | None = None
+) -> Tensor:
     """Score-CAM's heatmap in [0, 1] times the guided gradient (or deconvnet's signal), in color, [B, C, H, W]."""
     if signal not in _SIGNALS:
         raise ValueError(f"signal={signal!r}: expected one of {tuple(_SIGNALS)}.")
     _warn_about_relus(trace, signal)
-    maps = framework.class_activation_map(score_cam(trace, target), trace.activations).relu()
+    weights = class_probabilities(trace, target, Masking(passes=passes))
+    maps = framework.class_activation_map(weights, trace.activations).relu()
     heatmaps, _ = framework.normalize(trace.enlarged(maps))
     guided = _attribute(trace, target, getattr(captum.attr, _SIGNALS[signal]))
     return heatmaps.view(len(guided), *[1] * (guided.dim() - heatmaps.dim()), *trace.size) * guided
