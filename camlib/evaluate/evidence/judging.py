@@ -54,6 +54,12 @@ def hits(maps: Tensor, masks: Tensor) -> Tensor:
     return masks.flatten()[maps.flatten(1).argmax(dim=1)] & (maps.flatten(1).amax(dim=1) > 0)
 
 
+def extents(maps: Tensor, level: float = 0.5) -> Tensor:
+    """Share of each map's pixels that reach ``level`` × maximum, [n] in [0, 1]: how wide it is; 0 where empty."""
+    largest = maps.amax(dim=(1, 2), keepdim=True)
+    return ((maps >= level * largest) & (largest > 0)).double().mean(dim=(1, 2))
+
+
 def all_lit(maps: Tensor, masks: Tensor, level: float = 0.5) -> Tensor:
     """Whether every one of several regions [regions, H, W] holds a pixel above ``level`` × maximum, bool [n]."""
     hot = maps > level * maps.amax(dim=(1, 2), keepdim=True)
@@ -90,7 +96,7 @@ def curves(sample: Sample, maps: Sequence[Tensor | None]) -> dict[str, list[floa
 
 
 def with_metrics(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows under the names of metrics: drops and increases in percent, overall = insertion − deletion.
+    """Rows under the names of metrics: drops and increases in percent, class share, overall = insertion − deletion.
 
     Columns keep what is measured as it is stored, shares in [0, 1]; the metrics' units are those of
     :data:`camlib.metrics.METRICS` (Chattopadhay et al. 2018; Liang et al. 2022, sec. 4.5).
@@ -102,4 +108,5 @@ def with_metrics(rows: pd.DataFrame) -> pd.DataFrame:
         "average-increase-half": "rise_half",
     }
     added = {name: 100 * rows[column].astype("float64") for name, column in percent.items()}
-    return rows.assign(**added, overall=rows["insertion"] - rows["deletion"])
+    share = (rows["energy"] / rows["on_objects"]).where(rows["on_objects"] > 0)
+    return rows.assign(**added, class_share=share, overall=rows["insertion"] - rows["deletion"])

@@ -21,7 +21,18 @@ EVIDENCE = paths.DATA / "evidence"
 PARTS = ("scenes", "photographs")
 NAMES = ("network", "layer", "kind", "picture", "target", "method", "common")
 """What a row is about; no two rows agree in all of them."""
-SHARES = ("energy", "class_share", "cause", "alike_sum", "alike_class", "drop", "drop_half", "deletion", "insertion")
+SHARES = (
+    "energy",
+    "on_objects",
+    "extent",
+    "cause",
+    "alike_sum",
+    "alike_class",
+    "drop",
+    "drop_half",
+    "deletion",
+    "insertion",
+)
 """Numbers in [-1, 1], kept to 1/1000: a mean over hundreds of pictures does not feel it."""
 MARKS = ("hit", "twins", "rise", "rise_half", "flat")
 """True or false, or not asked."""

@@ -73,7 +73,7 @@ CHUNK = 60
 NUMBERS = 1200
 """Scene numbers a kind: at least 1,000 scenes are named right, or hold two classes, so 2,000 scenes a cell."""
 VARIED = 300
-"""On so many numbers every map is also made without the common map (common="center" and "project"), and maps of pixels."""
+"""On so many numbers every map is also made without the common map ("center" and "project"), and maps of pixels."""
 CURVED = 120
 """On so many numbers of scenes with one object: deletion and insertion, 29 passes each a map; of maps without the
 common map at the last layer only."""

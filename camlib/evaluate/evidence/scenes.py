@@ -225,16 +225,16 @@ def _alike(map_: Tensor, other: Tensor) -> float | None:
 
 
 def _place(case: Case, target: int, heatmaps: Tensor) -> dict[str, list]:
-    """Where the heatmaps [n, H, W] of a class lie: energy and hit; with several objects class share, cause, twins."""
+    """Where the heatmaps [n, H, W] of a class lie: energy, extent, hit; with several objects cause and twins."""
     shares = judging.energies(heatmaps, case.objects)
     own = case.shapes == target
-    on_class = shares[:, own].sum(dim=1)
-    found = {"energy": on_class.tolist(), "hit": judging.hits(heatmaps, case.masks(target).any(dim=0)).tolist()}
+    found = {
+        "energy": shares[:, own].sum(dim=1).tolist(),
+        "extent": judging.extents(heatmaps).tolist(),
+        "hit": judging.hits(heatmaps, case.masks(target).any(dim=0)).tolist(),
+    }
     if len(case.shapes) > 1:
-        on_objects = shares.sum(dim=1)
-        found["class_share"] = [
-            float(own / of) if of > 0 else None for own, of in zip(on_class, on_objects, strict=True)
-        ]
+        found["on_objects"] = shares.sum(dim=1).tolist()
         found["cause"] = judging.agreement(shares, case.effects(target)).tolist()
     if int(own.sum()) > 1:
         found["twins"] = judging.all_lit(heatmaps, case.masks(target)).tolist()
