@@ -14,7 +14,7 @@ SCENE_NETWORKS = {
     "scenes-vgg": ("features", "features.13"),
     "scenes-squeeze": ("features", "features.2"),
     "scenes-dense": ("features+relu", "features.transition1.relu"),
-    "scenes-plain": ("features", "features.4"),
+    "scenes-plain": ("features", "features.3"),
 }
 """Network -> its last rectified layer and an inner rectified one of twice its resolution."""
 HEADS = {
