@@ -112,7 +112,8 @@ def claims_text(rows: Mapping[str, Any]) -> str:
     body = _table(rows) if rows else "No claim is decided yet."
     marked = sum("not_comparable" in row for row in rows.values())
     marked_text = f" {marked} of them are not comparable with a paper, by their weights." if marked else ""
-    return f"# What the papers claim, and what we find\n\n{len(rows)} claims: {counts_text(rows)}.{marked_text}\n\n{body}\n"
+    head = f"# What the papers claim, and what we find\n\n{len(rows)} claims: {counts_text(rows)}.{marked_text}"
+    return f"{head}\n\n{body}\n"
 
 
 def _table(rows: Mapping[str, Any]) -> str:
@@ -135,9 +136,9 @@ def _table(rows: Mapping[str, Any]) -> str:
 
 _HOW_TO_READ = """\
 Rows of [data/evidence](../data/evidence/) decide a claim by a rule that was committed before them \
-([rules.toml](../camlib/compendium/rules.toml)): ✓ holds, ✗ does not hold, = no difference that matters, · undecided, in each \
-population; of several rivals the closest one counts. The command beside a claim prints every number of it. Other claims are \
-decided in a notebook."""
+([rules.toml](../camlib/compendium/rules.toml)): ✓ holds, ✗ does not hold, = no difference that matters, · undecided, \
+in each population; of several rivals the closest one counts. The id beside a claim prints every number of it: \
+`python -m camlib.compendium.findings ID`. Other claims are decided in a notebook."""
 
 
 def _line(row: Mapping[str, Any]) -> list[str]:

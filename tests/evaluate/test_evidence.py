@@ -183,17 +183,22 @@ def test_a_killed_run_ends_with_the_rows_of_one_that_was_not(small, tmp_path, mo
         assert (tmp_path / "a/out" / name).read_bytes() == (tmp_path / "b/out" / name).read_bytes()
 
 
-def test_processes_share_the_chunks_and_rows_are_joined_up_to_the_first_gap(small, tmp_path):
+def test_processes_share_the_chunks_and_one_counts_once_every_network_has_it(small, tmp_path):
     with pytest.raises(ValueError, match="No chunk is finished"):
         making.collect(tmp_path, tmp_path / "out")
     making.make(tmp_path, part=(0, 2))
     making.make(tmp_path, part=(1, 2))
-    last = [chunk for chunk in making.chunks() if chunk.start == 2][-1]
-    last.files(tmp_path)[-1].unlink()
+    lacking = next(chunk for chunk in making.chunks() if (chunk.start, chunk.kind) == (2, "one"))
+    lacking.files(tmp_path)[-1].unlink()
     record = making.collect(tmp_path, tmp_path / "out")
-    assert record["scene numbers"] == [0, 2]
-    assert kept.read("scenes", tmp_path / "out")["picture"].max() < 2
+    assert record["scene numbers"] == {"one": "0-1", "several": "0-3"}
+    assert kept.read("scenes", tmp_path / "out", kind="one")["picture"].max() < 2
     assert json.loads((tmp_path / "out/scenes.json").read_text()) == record == kept.record("scenes", tmp_path / "out")
+
+
+def test_every_chunk_is_made_once():
+    made = [(chunk.network, chunk.kind, chunk.start) for chunk in making.chunks()]
+    assert len(made) == len(set(made)) == 7 * 2 * populations.NUMBERS / populations.CHUNK
 
 
 def test_rows_that_are_made_again_are_the_kept_ones_and_a_changed_one_is_found(small, tmp_path):
