@@ -11,7 +11,7 @@ from camlib import paths
 from camlib.compendium.captions import caption_text, mark_text
 from camlib.compendium.errata import page as errata
 from camlib.compendium.items import FILE, ITEMS, KINDS, PAPERS, Item
-from camlib.compendium.ledger import by_paper, claims, claims_text, verdict_text
+from camlib.compendium.ledger import by_paper, claims, claims_text, enter_ruled, verdict_text
 from camlib.compendium.manifest import manifest
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
@@ -23,6 +23,7 @@ def gallery() -> list[str]:
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
     """
     lines = []
+    enter_ruled()
     for path, text in _generated_files().items():
         write_file(path, text.encode())
         lines.append(f"wrote {_relative(path)}")
