@@ -145,6 +145,6 @@ def with_metrics(rows: pd.DataFrame) -> pd.DataFrame:
         "average-increase": "rise",
         "average-increase-half": "rise_half",
     }
-    added = {name: 100 * rows[column].astype("float64") for name, column in percent.items()}
+    added = {name: 100 * rows[column].astype("float32") for name, column in percent.items()}
     share = (rows["energy"] / rows["on_objects"]).where(rows["on_objects"] > 0)
     return rows.assign(**added, class_share=share, overall=rows["insertion"] - rows["deletion"])

@@ -94,9 +94,11 @@ def read(part: str = "scenes", folder: Path = EVIDENCE, **chosen: Any) -> pd.Dat
     if unknown := sorted(set(chosen) - set(NAMES)):
         raise ValueError(f"Rows have no column {unknown} to choose by; expected some of {NAMES}.")
     filters = [(name, "in", value if isinstance(value, list | tuple) else [value]) for name, value in chosen.items()]
-    frame = pq.read_table(_existing(folder / f"{part}.parquet"), filters=filters or None).to_pandas()
+    texts = [name for name in NAMES if name != "picture"]
+    file = _existing(folder / f"{part}.parquet")
+    frame = pq.read_table(file, filters=filters or None, read_dictionary=texts).to_pandas()
     for name in SHARES:
-        frame[name] = frame[name] / STEPS
+        frame[name] = (frame[name] / STEPS).astype("float32")
     return judging.with_metrics(frame)
 
 
