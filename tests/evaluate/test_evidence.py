@@ -247,3 +247,20 @@ def test_every_population_names_layers_that_are_rectified():
         if each.layer == "inner":
             assert trace.layer.height == 2 * net.find_layer(None).height
     assert len(SHAPES) == 8
+
+
+# -- the committed rows
+
+
+def test_a_draw_of_the_committed_rows_is_made_again():
+    """Twenty rows, others whenever a row changes: kept numbers are those that the code gives today."""
+    assert checking.differences(checking.draw(20)) == []
+
+
+def test_the_record_says_what_the_committed_rows_are():
+    rows, record = kept.read(), kept.record()
+    assert record["rows"] == len(rows)
+    counted = rows.groupby(["network", "layer", "kind"], observed=True)["picture"].nunique()
+    assert record["pictures"] == {":".join(key): n for key, n in counted.items()}
+    assert not rows.duplicated(list(kept.NAMES)).any()
+    assert sum(file.stat().st_size for file in kept.EVIDENCE.iterdir()) < 12 * 2**20
