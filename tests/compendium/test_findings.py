@@ -48,7 +48,7 @@ def test_variants_levels_and_several_methods_are_told():
     made = rows({"scenes-gap": 0.1})
     projected = pd.concat([made, made[made["method"] == "grad-cam"].assign(common="project", energy=0.7)])
     variant = rule(against=(), common="project", against_common="keep")
-    assert "grad-cam, project − keep: +0.1" in findings.effect_text(variant, decide_by(variant, projected))
+    assert "grad-cam, project − keep: +0.099" in findings.effect_text(variant, decide_by(variant, projected))
     level = rule(against=(), level=0.7, better="lower")
     assert "grad-cam − 0.7: −0.1" in findings.effect_text(level, decide_by(level, made))
     assert findings.effect_text(rule(), decide_by(rule(), made.iloc[:0])) == "no rows yet"
@@ -57,8 +57,6 @@ def test_variants_levels_and_several_methods_are_told():
 def test_the_command_line_prints_every_number(monkeypatch, capsys):
     claim = "score-energy-last"
     made = rows({"scenes-gap": 0.1})
-    monkeypatch.setitem(findings.decided.__globals__, "_grouped", lambda: verdicts.Grouped(made))
-    verdicts.decided.cache_clear()
     monkeypatch.setattr(findings, "RULES", {claim: rule()})
     monkeypatch.setattr(findings, "decided", lambda claim_id: decide_by(rule(), made))
     assert findings.main([claim]) == 0
