@@ -50,7 +50,7 @@ def test_variants_levels_and_several_methods_are_told():
     variant = rule(against=(), common="project", against_common="keep")
     assert "grad-cam, project − keep: +0.099" in findings.effect_text(variant, decide_by(variant, projected))
     level = rule(against=(), level=0.7, better="lower")
-    assert "grad-cam − 0.7: −0.1" in findings.effect_text(level, decide_by(level, made))
+    assert "grad-cam − 0.7: −0.099" in findings.effect_text(level, decide_by(level, made))
     assert findings.effect_text(rule(), decide_by(rule(), made.iloc[:0])) == "no rows yet"
 
 
