@@ -74,6 +74,7 @@ def failing_download(monkeypatch):
 
 def pytest_configure(config):
     if config.getoption("nbval", False):
+        comparison.share(config)
         comparison.install()
 
 
