@@ -13,8 +13,9 @@ SHELL := /bin/sh
 VENV := .venv/bin/python
 STAMP := .venv/.installed
 SOURCES := $(shell find camlib -name "*.py" -o -name "*.pyi" -o -name "*.csv" -o -name "*.toml") data/manifest.json $(wildcard data/trained/*)
-# The longest first: one that is begun last would keep one core alone.
-LONG := 09_faithfulness 11_sanity 07_sa_cam 08_union_cam 10_localization 06_score_cam 12_robustness \
+# The longest first: one that is begun last would keep one core alone. Those that share passes (09 with 11; 10, 08, 06
+# and 07) are not begun together: the second reads what the first has computed.
+LONG := 09_faithfulness 10_localization 11_sanity 08_union_cam 07_sa_cam 12_robustness 06_score_cam \
         13_trained_networks 05_gradient_methods 04_sca_cam 15_lfi_cam
 FOUND := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb)))
 NAMES := $(foreach name,$(LONG),$(filter $(name),$(FOUND))) $(filter-out $(LONG),$(FOUND))

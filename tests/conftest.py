@@ -76,6 +76,7 @@ def failing_download(monkeypatch):
 
 def pytest_configure(config):
     if config.getoption("nbval", False):
+        comparison.share(config)
         comparison.install()
 
 

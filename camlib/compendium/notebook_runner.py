@@ -17,6 +17,7 @@ import ast
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection, get_context
@@ -167,6 +168,12 @@ def _run_several(options: argparse.Namespace) -> int:
     found = [find_notebook(notebook) for notebook in options.notebooks]
     if kernels.can_fork():
         kernels.preload(found)
+    with tempfile.TemporaryDirectory(prefix="camlib-") as shared:
+        os.environ[paths.SHARED] = shared
+        return _run_at_the_same_time(found, options)
+
+
+def _run_at_the_same_time(found: list[Path], options: argparse.Namespace) -> int:
     context = get_context("fork" if kernels.can_fork() else "spawn")
     waiting = [context.Process(target=_run_in_child, args=(_with(options, notebooks=[path]),)) for path in found]
     running, failed = [], 0
