@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT / "data"
+DATA = ROOT / "data" if (ROOT / "data/manifest.json").is_file() else Path(__file__).with_name("_data")
+"""The repository's data/; where camlib is installed from a wheel, the manifest and the networks that it brings."""
 NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
 FIGURES = ROOT / os.environ.get("CAMLIB_FIGURES", "figures")

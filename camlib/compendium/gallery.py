@@ -14,6 +14,7 @@ from camlib.compendium.highlights import highlights
 from camlib.compendium.items import FILE, ITEMS, KINDS, PAPERS, Item
 from camlib.compendium.ledger import claims, claims_text, counts_text, enter_ruled
 from camlib.compendium.manifest import manifest
+from camlib.compendium.records import sweep
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
 
@@ -23,6 +24,7 @@ def gallery() -> list[str]:
     The README is touched only for the repository's own figures/, not for CAMLIB_FIGURES. Returns one line for
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
     """
+    sweep()
     lines = []
     enter_ruled()
     for path, text in _generated_files().items():

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import conv_flop_count, register_flop_formula
 
+from camlib.layers import Run
+
 _POST_OPS: dict[type[nn.Module], tuple[str, tuple[float, ...]]] = {
     nn.ReLU: ("relu", ()),
     nn.ReLU6: ("hardtanh", (0.0, 6.0)),
@@ -25,14 +27,15 @@ _POST_OPS: dict[type[nn.Module], tuple[str, tuple[float, ...]]] = {
 """Activations that oneDNN applies to what a convolution made, with its names and numbers for them."""
 
 
-def fuse(twin: nn.Module, inputs: Tensor, keep: Collection[str], shared: Collection[Tensor]) -> int:
+def fuse(run: Run, twin: nn.Module, inputs: Tensor, keep: Collection[str], shared: Collection[Tensor]) -> int:
     """Let the convolutions of ``twin`` apply the activations that follow them; changes ``twin``.
 
     Args:
+        run: how the copy is called.
         twin: a copy that nobody else uses, in eval mode.
         inputs: one ready picture [1, C, H, W] in the copy's type and memory format.
         keep: names of modules whose outputs must stay what they are.
-        shared: tensors that belong to the caller's module: they are used, but neither changed nor copied.
+        shared: tensors of the copy on the caller's memory: they are used, but neither changed nor copied.
 
     Returns:
         The number of convolutions that were replaced: those with an activation, and those whose weights are the
@@ -42,7 +45,7 @@ def fuse(twin: nn.Module, inputs: Tensor, keep: Collection[str], shared: Collect
         return 0
     follower = _Follower(twin, keep)
     with torch.no_grad(), follower:
-        twin(inputs)
+        run(twin, inputs.clone())
     owned = {id(tensor) for tensor in shared}
     replaced = 0
     for name, size in follower.ran_once().items():

@@ -356,9 +356,10 @@ def test_contributions_name_a_layer_that_does_not_count():
             return self.fc(x.mean(dim=(2, 3)).repeat(1, 2))
 
     net = helpers.network(helpers.seeded(Aside))
-    layer = net.find_layer("features", helpers.batch(1))
+    ready = net.ready(helpers.batch(1))
+    layer = net.layer_of("features", ready.survey)
     with pytest.raises(ValueError, match="do not depend on layer 'features'"):
-        contributions(net, layer, helpers.batch(1), torch.tensor([1]))
+        contributions(net, ready, layer, helpers.batch(1), torch.tensor([1]))
 
 
 # -- Eigen-CAM
