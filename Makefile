@@ -151,6 +151,7 @@ lab: $(STAMP)
 
 env: $(STAMP)
 
+# Packages are compiled by all cores, where pip takes one; some hold files that no Python 3 compiles.
 ifdef LIST
 $(STAMP): ;
 else
@@ -159,7 +160,8 @@ $(STAMP): requirements.lock pyproject.toml
 	    echo "camlib needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "Installing the locked packages into .venv: about 3 minutes and 6 GB (torch brings its CUDA libraries)"
 	$(PYTHON) -m venv .venv
-	$(VENV) -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(VENV) -m pip install -q --disable-pip-version-check --no-compile -r requirements.lock
+	@$(VENV) -m compileall -qq -j 0 .venv/lib || true
 	$(VENV) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 endif
