@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from camlib import paths
+from camlib.compendium import accuracies
 from camlib.compendium.captions import caption_text, mark_text
 from camlib.compendium.errata import page as errata
 from camlib.compendium.highlights import highlights
 from camlib.compendium.items import FILE, ITEMS, KINDS, PAPERS, Item
 from camlib.compendium.ledger import claims, claims_text, counts_text, enter_ruled
+from camlib.compendium.loops import page as loops
 from camlib.compendium.manifest import manifest
 from camlib.compendium.records import sweep
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
 
 def gallery() -> list[str]:
-    """Write README.md, claims.md and errata.md in figures/ and the generated blocks of the README; say what was done.
+    """Write the generated pages of figures/ and the generated blocks of the README; say what was done.
 
     The README is touched only for the repository's own figures/, not for CAMLIB_FIGURES. Returns one line for
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
@@ -44,7 +46,7 @@ def gallery() -> list[str]:
 def problems() -> list[str]:
     """Everything in which files, manifest and generated texts disagree; empty if all is well."""
     found = []
-    owned = {"manifest.json", "claims.json", "README.md", "claims.md", errata.NAME}
+    owned = {"manifest.json", "claims.json", "README.md", "claims.md", errata.NAME, loops.NAME, accuracies.NAME}
     for item_id, entry in manifest().items():
         if item_id not in ITEMS:
             found.append(f"{item_id}: in the manifest, but not in {FILE}")
@@ -83,6 +85,8 @@ def _generated_files() -> dict[Path, str]:
         paths.FIGURES / "README.md": gallery_text(entries),
         paths.FIGURES / "claims.md": claims_text(claims()),
         paths.FIGURES / errata.NAME: errata.text(),
+        paths.FIGURES / loops.NAME: loops.text(),
+        paths.FIGURES / accuracies.NAME: accuracies.text(),
     }
 
 
@@ -94,7 +98,9 @@ def gallery_text(entries: Mapping[str, Any]) -> str:
         "# Gallery",
         f"{made} of {len(ITEMS)} items are made, {len(ITEMS) - made} are open. "
         "This page is generated from `manifest.json`; the claims that they decide: [claims.md](claims.md); "
-        f"slips and open places of the sources: [{errata.NAME}]({errata.NAME}).",
+        f"slips and open places of the sources: [{errata.NAME}]({errata.NAME}); "
+        f"every method beside a loop written from its paper: [{loops.NAME}]({loops.NAME}); "
+        f"networks that are trained here, with their accuracy: [{accuracies.NAME}]({accuracies.NAME}).",
         markdown_table(["made / all", *(f"{kind}s" for kind in KINDS)], counts),
     ]
     for paper, name in PAPERS.items():
