@@ -312,8 +312,7 @@ class Network:
 
         ``depth`` limits the list to names with at most so many parts ("layer4" has one, "layer4.1" two).
         """
-        found = self.survey().layers
-        return [layer for layer in found if depth is None or layer.name.count(".") < depth]
+        return [layer for layer in self.survey().layers if depth is None or layer.name.count(".") < depth]
 
     @property
     def default_layer(self) -> Layer:
@@ -326,8 +325,12 @@ class Network:
         Raises ValueError when no module has this name (nearest names are listed), when it does not run, when its
         output is not a spatial map, or when it runs several times in a pass and the call is not named.
         """
-        name = self.target_layer if layer is None else self._name_of(layer)
-        return self.survey(inputs).find(name, self.name)
+        return self.survey(inputs).find(self.target_layer if layer is None else self._name_of(layer), self.name)
+
+    def layer_title(self, layer: str | nn.Module | None = None) -> str:
+        """A layer for a reader: "last layer (7 × 7 × 1280)" for the default one, else its name, with its sizes."""
+        found = self.find_layer(layer)
+        return found.title("last layer" if found.name == self.default_layer.name else "")
 
 
 def _plain(name: str) -> str:
