@@ -47,42 +47,59 @@ class _Recorder(RendererAgg):
         super().draw_text(gc, x, y, s, prop, angle, ismath, mtext)
 
 
-def drawn_texts(figure: Figure) -> list[Line]:
-    """Every line of text of a figure as it is drawn at the resolution of its file; y counts from the top.
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as it was drawn: every line of text, and the pixels, 8-bit RGB [H, W, 3]."""
 
-    Sizes are those of the figure at the design width. Subscripts of formulas count with the size of their formula.
+    lines: list[Line]
+    pixels: np.ndarray
+    scale: float
+    """Pixels for one of the file: 1 at the resolution of the file."""
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence for each text that a reader cannot read: too small, off the canvas, or over another one.
+
+        Texts on one line must lie 2 displayed pixels apart, others only must not touch.
+        """
+        found = []
+        size = np.array(self.pixels.shape[1::-1])
+        for line in self.lines:
+            if line.size < SMALLEST - 1e-6:
+                found.append(f"{_quoted(line)} has {line.size:.3g} displayed pixels; the smallest is {SMALLEST:g}")
+            if (line.corners < -_TOUCH).any() or (line.corners > size + _TOUCH).any():
+                found.append(f"{_quoted(line)} leaves the canvas")
+        for a, b in itertools.combinations(self.lines, 2):
+            if _overlap(a.corners / self.scale, b.corners / self.scale):
+                found.append(f"{_quoted(a)} lies over {_quoted(b)}")
+        return list(dict.fromkeys(found))
+
+
+def draw(figure: Figure, dpi: float = DPI) -> Drawing:
+    """The figure drawn once, on white; afterwards it is as before.
+
+    Sizes of texts are those at the design width. Subscripts of formulas count with the size of their formula.
     """
-    canvas, dpi = figure.canvas, figure.dpi
+    canvas, own = figure.canvas, figure.dpi
     try:
         FigureCanvasAgg(figure)
-        figure.dpi = DPI
-        width, height = figure.get_size_inches() * DPI
-        recorder = _Recorder(width, height, DPI)
+        figure.dpi = dpi
+        size = np.round(figure.get_size_inches() * dpi).astype(int)
+        recorder = _Recorder(*size, dpi)
         figure.draw(recorder)
     finally:
         figure.set_canvas(canvas)
-        figure.dpi = dpi
+        figure.dpi = own
     scale = WIDTH / figure.get_size_inches()[0]
-    return [Line(line.text, line.size * scale, line.corners) for line in recorder.lines]
+    lines = [Line(line.text, line.size * scale, line.corners) for line in recorder.lines]
+    pixels = np.asarray(recorder.buffer_rgba()).astype(np.float64)
+    alpha = pixels[..., 3:] / 255
+    return Drawing(lines, np.round(pixels[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8), dpi / DPI)
 
 
 def text_problems(figure: Figure) -> list[str]:
-    """A sentence for each text that a reader of the figure cannot read: too small, off the canvas, or over another one.
-
-    Empty for a figure that is well. Texts on one line must lie 2 displayed pixels apart, others only must not touch.
-    """
-    lines = drawn_texts(figure)
-    size = figure.get_size_inches() * DPI
-    found = []
-    for line in lines:
-        if line.size < SMALLEST - 1e-6:
-            found.append(f"{_quoted(line)} has {line.size:.3g} displayed pixels; the smallest is {SMALLEST:g}")
-        if (line.corners < -_TOUCH).any() or (line.corners > size + _TOUCH).any():
-            found.append(f"{_quoted(line)} leaves the canvas")
-    for a, b in itertools.combinations(lines, 2):
-        if _overlap(a.corners, b.corners):
-            found.append(f"{_quoted(a)} lies over {_quoted(b)}")
-    return list(dict.fromkeys(found))
+    """What a reader of the figure cannot read, a sentence each (:attr:`Drawing.problems`); empty if all is well."""
+    return draw(figure).problems
 
 
 def _quoted(line: Line) -> str:

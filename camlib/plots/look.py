@@ -88,7 +88,7 @@ def fit(made: Figure) -> Figure:
 
 def signs(text: str) -> str:
     """A text with true signs: −0.5 for -0.5, 3 × 3 for 3 x 3; hyphens between letters or behind digits stay."""
-    text = re.sub(r"(?<![\w.)\]-])-(?=\.?\d)", "\N{MINUS SIGN}", text)
+    text = re.sub(r"(?<![\w.)\]-])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
     return re.sub(r"(?<=\d) ?x ?(?=\d)", TIMES, text)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from camlib import plots
-from camlib.plots.checking import drawn_texts
+from camlib.plots.checking import draw
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_overlapping_texts_are_named():
 
 
 def test_texts_on_one_line_need_a_gap_and_lines_above_each_other_need_none():
-    end = 1 + drawn_texts(page((1, 1, "first")))[0].corners[:, 0].max() / plots.DPI - 1
+    end = 1 + draw(page((1, 1, "first"))).lines[0].corners[:, 0].max() / plots.DPI - 1
     assert plots.text_problems(page((1, 1, "first"), (end + 1.5 / 72, 1, "second"))) == ["'first' lies over 'second'"]
     assert plots.text_problems(page((1, 1, "first"), (end + 3 / 72, 1, "second"))) == []
     assert plots.text_problems(page((1, 1, "first"), (1, 1 + 10 / 72, "second"))) == []
@@ -70,21 +70,21 @@ def test_what_is_not_drawn_is_no_text():
     ax.set_xlim(0, 0.9)
     figure.text(0.5, 0.5, "unseen", visible=False)
     figure.text(0.5, 0.5, "transparent", alpha=0)
-    assert "zero" in {line.text for line in drawn_texts(figure)}
-    assert {"beyond", "unseen", "transparent"}.isdisjoint(line.text for line in drawn_texts(figure))
+    assert "zero" in {line.text for line in draw(figure).lines}
+    assert {"beyond", "unseen", "transparent"}.isdisjoint(line.text for line in draw(figure).lines)
     assert plots.text_problems(figure) == []
 
 
 def test_lines_of_one_text_count_one_by_one_and_formulas_as_one():
     figure = page((1, 1, "two\nlines"), (4, 1, "$w_k = \\Sigma_{ij} g$"))
-    assert [line.text for line in drawn_texts(figure)] == ["two", "lines", "$w_k = \\Sigma_{ij} g$"]
+    assert [line.text for line in draw(figure).lines] == ["two", "lines", "$w_k = \\Sigma_{ij} g$"]
     assert plots.text_problems(figure) == []
 
 
 def test_ink_lies_within_the_corners():
     """All dark pixels of a lone turned word lie inside its rectangle, and reach to its sides."""
     figure = page((3, 2, "Word"), rotation=90)
-    corners = drawn_texts(figure)[0].corners
+    corners = draw(figure).lines[0].corners
     figure.set_dpi(plots.DPI)
     figure.canvas.draw()
     ys, xs = np.nonzero(np.asarray(figure.canvas.buffer_rgba())[..., 0] < 128)
@@ -122,7 +122,7 @@ def test_a_figure_is_fitted_to_the_design_width_once():
         ("7x7", "7 × 7"),
         ("bull-mastiff-2", "bull-mastiff-2"),
         ("2-3", "2-3"),
-        ("1e-05", "1e-05"),
+        ("-1e-05", "−1e−05"),
         ("score-cam: -3", "score-cam: −3"),
     ],
 )
