@@ -42,6 +42,7 @@ def save(
     n: int | None,
     seed: int | None,
     differs: str | None = None,
+    finding: str | None = None,
     vector: bool = False,
     profile: str = "offline",
     extra: Mapping[str, pd.DataFrame] | None = None,
@@ -70,6 +71,7 @@ def save(
         "n": n,
         "seed": seed,
         "differs": differs,
+        **({"finding": finding.strip()} if finding else {}),
         "profile": profile,
         "files": {},
         **({"texts": texts} if texts else {}),
@@ -131,7 +133,7 @@ def _enter(item: Item, facts: dict[str, Any], entries: dict[str, Any]) -> None:
     """Put files and caption of an item into the entries; delete what only an older run made."""
     old = entries.get(item.id, {}).get("files", {})
     _remove(old, keep=facts["files"])
-    for name in ("files", "texts"):
+    for name in ("files", "texts", "finding"):
         entries.get(item.id, {}).pop(name, None)
     _fresh(item, entries).update(facts)
 

@@ -62,7 +62,10 @@ def test_what_has_photographs():
 
 
 def test_a_photograph_keeps_its_colors():
-    """No rings in skies: as WebP a smooth ramp keeps at least 50 of 64 shades (its colors have 220 steps), and every pixel is near its own."""
+    """No rings in skies: as WebP a smooth ramp keeps at least 50 of 64 shades, and every pixel is near its own.
+
+    WebP has 220 steps of 256.
+    """
     ramp = np.linspace(0.5, 0.75, 600)[None].repeat(200, axis=0)
     sky = np.stack([0.8 * ramp, 0.9 * ramp, ramp], axis=-1)
     sky[:40] = np.random.default_rng(0).random((40, 600, 3))  # makes a photograph of it
