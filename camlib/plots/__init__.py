@@ -21,7 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "methods": ["METHOD_STYLES", "method_style", "method_title"],
         "overlays": ["OPACITY", "overlay"],
         "panels": ["draw_overlay", "feature_maps", "grid", "show"],
-        "pipelines": ["pipeline"],
+        "pipelines": ["Block", "pipeline", "pipelines"],
         "routes": ["Link"],
         "stages": ["Stage"],
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -111,6 +112,7 @@ def ink(value: float, norm: Normalize, cmap: str) -> str:
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
 
 
+@cache
 def text_width(text: str, size: float) -> float:
     """Width in inches of the longest line."""
     font = FontProperties(family="DejaVu Sans", size=size)
@@ -126,11 +128,11 @@ def text_height(text: str, size: float) -> float:
 
 
 def wrap(text: str, width: float, size: float) -> str:
-    """Text broken after words and hyphens into lines that fit ``width`` inches; given line breaks stay."""
+    """Text broken after words and hyphens, never in a formula, into lines of ``width`` inches; given breaks stay."""
     lines: list[str] = []
     for paragraph in text.split("\n") if text else []:
         line = ""
-        for gap, word in re.findall(r"(\s*)(\S+?-(?=\w)|\S+)", paragraph):
+        for gap, word in re.findall(r"(\s*)((?:\$[^$]*\$|[^\s$])+?-(?=\w)|(?:\$[^$]*\$|\S)+)", paragraph):
             longer = f"{line}{' ' if gap and line else ''}{word}"
             if line and text_width(longer, size) > width:
                 lines.append(line)
