@@ -185,7 +185,7 @@ def _draw_op(ax: Axes, stage: Stage, extent: Extent) -> None:
 
 def _draw_glyph(ax: Axes, stage: Stage, extent: Extent) -> None:
     center = ((extent[0] + extent[1]) / 2, (extent[2] + extent[3]) / 2)
-    ax.text(*center, stage.label, ha="center", va="center_baseline", fontsize=15, color=_INK, zorder=3)
+    ax.text(*center, signs(stage.label), ha="center", va="center_baseline", fontsize=15, color=_INK, zorder=3)
 
 
 def _card(ax: Axes, values: np.ndarray, extent: Extent, limits: tuple[float, float] | None, edge: str = "0.4") -> None:

@@ -44,7 +44,11 @@ def network_diagram(
     spare = itertools.cycle(COLORS)
     kinds = list(dict.fromkeys(kind for _, _, kind in blocks))
     palette = {kind: palette.get(kind) or next(spare) for kind in kinds}
-    drawing = _Blocks(groups, palette)
+    scale = 1.0
+    drawing = _Blocks(groups, palette, scale)
+    while drawing.width > WIDTH and scale > 0.5:
+        scale *= 0.95
+        drawing = _Blocks(groups, palette, scale)
     room = 0.35 if title else 0.0
     figure = plt.figure(figsize=(WIDTH, drawing.height + room), layout=fixed_layout())
     ax = figure.add_axes((0, 0, 1, drawing.height / (drawing.height + room)))
@@ -77,13 +81,17 @@ class _Blocks:
 
     tallest = 2.1
 
-    def __init__(self, groups: list[list[tuple[str, tuple[int, ...], str]]], palette: Mapping[str, str]) -> None:
+    def __init__(
+        self, groups: list[list[tuple[str, tuple[int, ...], str]]], palette: Mapping[str, str], scale: float
+    ) -> None:
+        self.scale = scale
         self.palette, self.cuboids, self.labels = palette, [], []
         sides = [shape[1] for group in groups for _, shape, _ in group if len(shape) == 3]
         sizes = [[self._size(shape, max(sides, default=1)) for _, shape, _ in group] for group in groups]
         natural = sum(sum(size[0] + 0.05 for size in row) + row[-1][2] * 0.75 for row in sizes)
-        gap = float(np.clip((WIDTH - natural - 0.8) / len(groups), 0.1, 0.6))
-        x = max(0.15, text_width(self._text(groups[0]), SMALL) / 2)
+        ends = [text_width(self._text(groups[k]), SMALL) / 2 for k in (0, -1)]
+        gap = float(np.clip((WIDTH - natural - sum(ends) - 0.4) / len(groups), 0.08, 0.6))
+        x = max(0.15, ends[0])
         for group, row in zip(groups, sizes, strict=True):
             start = x
             for (_, _, kind), (wide, high, deep) in zip(group, row, strict=True):
@@ -103,17 +111,17 @@ class _Blocks:
         for left, y, wide, _, deep, _ in self.cuboids:
             if middle - half < left + wide + deep * 0.75 and middle + half > left:
                 top = min(top, y - 0.08)
-        for _, right, other, _, _ in reversed(self.labels):
-            if middle - half < right and other - 0.36 < top < other + 0.36:
+        for other in sorted((label[2] for label in self.labels if middle - half < label[1]), reverse=True):
+            if other - 0.36 < top < other + 0.36:
                 top = other - 0.36
         self.labels.append((middle - half, middle + half, top, middle, text))
 
     def _size(self, shape: tuple[int, ...], largest: int) -> tuple[float, float, float]:
         """Width, height and depth in inches: logarithm of the channels, square root of the side."""
         if len(shape) == 1 or shape[1] == shape[2] == 1:
-            return 0.12, float(self.tallest * 0.05 * np.log2(shape[0] + 1)), 0.05
-        height = self.tallest * np.sqrt(shape[1] / largest)
-        return float(0.035 * np.log2(shape[0] + 1)), float(height), float(height * 0.32)
+            return 0.12, float(self.scale * self.tallest * 0.05 * np.log2(shape[0] + 1)), 0.05
+        height = self.scale * self.tallest * np.sqrt(shape[1] / largest)
+        return float(self.scale * 0.035 * np.log2(shape[0] + 1)), float(height), float(height * 0.32)
 
     @staticmethod
     def _text(group: list[tuple[str, tuple[int, ...], str]]) -> str:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
@@ -174,12 +174,13 @@ def test_wires_of_one_block_bridge_each_other():
     assert text_problems(figure) == []
 
 
-@settings(max_examples=12, deadline=None)
+@example([(0, 6), (5, 3), (4, 2), (1, 7)])
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=4))
 def test_no_two_wires_cross_without_a_bridge(pairs):
     """Wires as they are drawn: a level piece and an upright piece of another wire never meet inside of both."""
     stages_ = [Stage(str(k), np.eye(3), "map") for k in range(8)]
-    links = [Link(stages_[a], stages_[b]) for a, b in pairs if b > a and (a % 4 != b % 4 or a < 4)]
+    links = [Link(stages_[a], stages_[b]) for a, b in pairs if a != b]
     figure = plots.pipeline([stages_[:4], stages_[4:]], links)
     wires = [line.get_xydata() for line in figure.axes[0].lines]
     plt.close(figure)
