@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["keeping", "overlays"],
     submod_attrs={
+        "budgets": ["budget_figure"],
         "charts": ["bars_with_intervals", "value_grid", "weights_curves"],
         "checking": ["text_problems"],
         "colors": ["COLORMAP", "DIVERGING"],
