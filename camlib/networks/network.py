@@ -343,8 +343,7 @@ class Network:
 
     def layer_title(self, layer: str | nn.Module | None = None) -> str:
         """A layer for a reader: "last layer (7 × 7 × 1280)" for the default one, else its name, with its sizes."""
-        last = (found := self.find_layer(layer)).name == self.default_layer.name
-        return found.title("last layer" if last else "")
+        return (found := self.find_layer(layer)).title("last layer" * (found.name == self.default_layer.name))
 
     def layer_of(self, layer: str | nn.Module | None, survey: Survey) -> Layer:
         """:meth:`find_layer` in a survey that is at hand."""
