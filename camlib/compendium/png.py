@@ -24,6 +24,8 @@ def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
         if picture.mode == "P":
             return data
         exact = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture.convert("RGBA")).convert("RGB")
+    if len(data) > limit and _is_coarse(exact):
+        return _written(exact, dpi)
     if (written := _within(exact, limit, dpi, likely=len(data) <= limit)) is not None:
         return written
     if exact.getcolors(_MANY_COLORS) and _is_faithful(palette := exact.quantize(256), exact):
@@ -34,6 +36,13 @@ def compact(data: bytes, limit: int, dpi: int | None = None) -> bytes:
         if (written := _within(rounded, limit, dpi)) is not None:
             return written
     return _written(rounded, dpi)
+
+
+def _is_coarse(picture: Image.Image) -> bool:
+    """Whether it has the coarsest levels already, as the result of an earlier call, and more colors than a chart."""
+    known = {_rounded(value, LEVELS[-1]) for value in range(256)}
+    used = {place % 256 for place, count in enumerate(picture.histogram()) if count}
+    return used <= known and picture.getcolors(256) is None
 
 
 def _within(picture: Image.Image, limit: int, dpi: int | None, likely: bool = False) -> bytes | None:

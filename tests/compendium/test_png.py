@@ -79,3 +79,10 @@ def test_chart_gets_a_palette_and_stays_sharp():
     assert Image.open(io.BytesIO(small)).mode == "P"
     assert (np.abs(pixels(small) - pixels(buffer.getvalue())).max(axis=2) > 8).mean() < 0.01
     assert compact(small, 10_000) == small
+
+
+def test_few_colors_get_a_palette_though_all_of_them_are_coarse_levels():
+    noise = np.random.default_rng(0).choice(np.array([0, 255], dtype=np.uint8), (60, 60, 3))
+    small = compact(as_png(Image.fromarray(noise)), 10)
+    assert Image.open(io.BytesIO(small)).mode == "P"
+    assert (pixels(small) == noise).all()
