@@ -111,10 +111,10 @@ def _one_of_several(name: str, value: Any, kinds: tuple) -> Any:
 
 
 def _in_range(name: str, value: Any, kind: type, within: Range) -> Any:
-    value = checked(name, value, kind)
-    if value not in within:
+    number = checked(name, value, kind)
+    if number not in within:
         raise ValueError(f"{name}={value!r}: expected {words(kind)} {within}.")
-    return value
+    return number
 
 
 def _scalar(value: Any) -> Any:

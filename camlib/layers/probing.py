@@ -43,7 +43,10 @@ class Output:
 
 @dataclass
 class Probe:
-    """Everything that one forward pass tells about the layers of a network, in order of completion."""
+    """Everything that one forward pass tells about the layers of a network, in order of completion.
+
+    ``returned`` are the tensors in what the network itself returns, however they are nested.
+    """
 
     input_size: tuple[int, ...]
     logits: Tensor
@@ -53,6 +56,7 @@ class Probe:
     calls: dict[str, int] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
     completed: list[tuple[str, tuple[int, ...] | None]] = field(default_factory=list)
+    returned: list[Tensor] = field(default_factory=list)
 
     def groups(self) -> list[list[Output]]:
         """Outputs that are the same tensor in the same state, in order of first completion."""
@@ -84,6 +88,15 @@ class _Rectifications(TorchDispatchMode):
         self.seen[before] = name, after
         self.functional += not self.inside_module
         return result
+
+
+def tensors_in(output: object) -> Iterator[Tensor]:
+    """The tensors of an output: itself, or those in its tuples, lists and dictionaries."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, dict | list | tuple):
+        for part in output.values() if isinstance(output, dict) else output:
+            yield from tensors_in(part)
 
 
 def is_numbers(tensor: Tensor) -> bool:
@@ -131,6 +144,7 @@ def _recording(module: nn.Module, probe: Probe, mode: _Rectifications) -> Iterat
         return hook
 
     try:
+        handles.append(module.register_forward_hook(lambda _, __, output: probe.returned.extend(tensors_in(output))))
         for name, child in module.named_modules():
             if name:
                 handles += [
