@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "charts": ["bars_with_intervals", "value_grid", "weights_curves"],
         "diagrams": ["network_diagram"],
-        "law": ["agreement_chart", "bound_chart", "law_chart", "removal_chart"],
+        "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],
         "look": ["BOX_COLOR", "COLORMAP", "COLORS", "DIVERGING", "TIMES", "style"],
         "methods": ["METHOD_STYLES", "method_style"],
         "panels": ["feature_maps", "grid", "overlay", "show"],

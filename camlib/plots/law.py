@@ -54,7 +54,7 @@ def law_chart(
         for method in methods:
             _spread(ax, part[part["method"] == method], groups[method], method)
         if pair:
-            _arrow(ax, part, pair, note)
+            _arrow(ax, part, pair, note if layer == "last" else "")
         ax.set(title=f"{name}, mean and range of {part['network'].nunique()} networks", xlabel="similarity to ΣM")
     axes[0].set_ylabel("similarity between the maps of two classes")
     axes[0].text(0.97, -0.36, "geometry\nforbids", ha="right", va="bottom", color="0.4", fontsize=9)
@@ -78,21 +78,21 @@ def bound_chart(frame: Any, titles: Mapping[str, str], groups: Mapping[str, str]
     weights' cv, with its sign), a line a map. ``shapes``: τ of the curve cos arctan(cv · τ) on the right, which bounds
     maps whose weights do not fall with the channels' lengths. Negative spreads are drawn by their size.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.1), layout="constrained", sharey=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.1), layout="constrained")
     promised = frame[frame["promised"] > -1]
     for ax, column, part in ((left, "promised", promised), (right, "spread", frame)):
         for method, lines in part.groupby("method", sort=False):
             look = _marker(method, groups[method], 0.55) | {"alpha": 0.75}
             ax.plot(lines[column].abs() if column == "spread" else lines[column], lines["measured"], **look)
     left.plot([-1, 1], [-1, 1], color="0.2", linewidth=1)
-    left.fill_between([-1, 1], [-1, 1], -1, color=_FORBIDDEN, zorder=0)
-    left.text(0.97, 0.03, "the theorem forbids", ha="right", color="0.4", fontsize=9)
-    left.set(xlabel="promised by the theorem: cos of the bound", ylabel="cosine of the map and ΣM", xlim=(0, 1.02))
+    left.fill_between([0, 1], [0, 1], 0, color=_FORBIDDEN, linewidth=0, zorder=0)
+    left.text(0.95, 0.06, "the theorem forbids", ha="right", color="0.4", fontsize=9)
+    left.set(xlabel="promised by the theorem: cosine of the bound", ylabel="measured: cosine of the map and ΣM")
+    left.set(xlim=(0, 1.02), ylim=(0, 1.02))
     reach = np.geomspace(0.1, 100, 200)
     right.plot(reach, np.cos(np.arctan(shapes * reach)), color="0.2", linewidth=1.2)
-    right.text(0.13, 0.78, f"cos arctan(cv·τ), τ = {shapes:.2f}", fontsize=9, color="0.2")
+    right.text(0.13, -0.6, f"curve: cos arctan(cv·τ), τ = {shapes:.2f}", fontsize=9, color="0.2")
     right.set(xscale="log", xlabel="spread of the weights: |cv|", xlim=(0.1, 100), ylim=(-1.03, 1.03))
-    left.set_ylim(-1.03, 1.03)
     known = list(dict.fromkeys(frame["method"]))
     marks = [Line2D([], [], label=titles[name], **_marker(name, groups[name], 0.7)) for name in known]
     figure.legend(handles=marks, loc="outside upper center", ncols=min(4, len(known)), fontsize=9)
@@ -117,17 +117,19 @@ def removal_chart(frame: Any, titles: Mapping[str, str], panels: Mapping[str, st
     for ax, (kind, title) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         for line in frame[frame["kind"] == kind].itertuples():
             look = {"color": colors[line.head], "marker": method_style(line.method).marker}
-            ax.plot([line.ahead] * 2, [line.low, line.high], color=look["color"], linewidth=0.7, alpha=0.6)
-            ax.plot(line.ahead, line.gain, linestyle="", markersize=6.5, markeredgecolor="white", **look)
+            ax.plot([line.ahead] * 2, [line.low, line.high], color=look["color"], linewidth=0.8, alpha=0.6)
+            ax.plot(
+                line.ahead, line.gain, linestyle="", markersize=8, markeredgecolor="white", markeredgewidth=0.4, **look
+            )
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
         ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
         ax.set(title=title, xlabel=f"{metric}: published map minus ΣM")
     np.atleast_1d(axes)[0].set_ylabel(f"{metric}: projected minus published")
-    marks = [Line2D([], [], color=colors[name], marker="o", linestyle="", label=name) for name in heads]
-    marks += [
-        Line2D([], [], color="0.3", marker=method_style(n).marker, linestyle="", label=titles[n]) for n in methods
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=5, fontsize=9)
+    of_heads = [Line2D([], [], color=colors[name], marker="o", linestyle="", label=name) for name in heads]
+    markers = {titles[name]: method_style(name).marker for name in methods}
+    of_methods = [Line2D([], [], color="0.3", marker=m, linestyle="", label=name) for name, m in markers.items()]
+    figure.legend(handles=of_methods, loc="outside upper center", ncols=6, fontsize=9)
+    figure.legend(handles=of_heads, loc="outside lower center", ncols=7, fontsize=9, columnspacing=1.2)
     return figure
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from camlib.framework import COMMON
+
 PLACE = ["network", "layer", "kind"]
 LOWER_IS_BETTER = ("average-drop", "average-drop-half", "deletion", "extent", "alike_sum", "alike_class")
 SHARE_OF_EMPTY = 0.5
@@ -38,7 +40,8 @@ def law_points(rows: pd.DataFrame) -> pd.DataFrame:
     """Similarity to ΣM and between the maps of two classes, by network, layer and method.
 
     Of each scene with two classes whose two maps are not flat: alike_sum, the mean over both maps; alike_class; and
-    ``least`` = cos(θ₁ + θ₂), what the angles to ΣM allow at least (:mod:`camlib.studies.common_map`). Their means and n.
+    ``least`` = cos(θ₁ + θ₂), what the angles to ΣM allow at least (:mod:`camlib.studies.common_map`). Their
+    means and n.
     """
     chosen = rows[(rows["kind"] == "several") & (rows["common"] == "keep")]
     keys = ["network", "layer", "method", "picture"]
@@ -66,20 +69,15 @@ def removal_effects(rows: pd.DataFrame, metric: str, methods: Sequence[str]) -> 
     found = []
     for place, part in by_picture(rows, metric).groupby(PLACE, sort=False):
         for method in methods:
-            versions = [
-                v for v in ("keep", "center", "project") if (method, v) in part and part[method, v].notna().any()
-            ]
+            known = part[method].dropna(axis=1, how="all") if method in part else pd.DataFrame()
+            versions = [version for version in COMMON if version in known]
             if "project" not in versions:
                 continue
-            known = part[method][versions].dropna()
+            known = known[versions].dropna()
             line = dict(zip(PLACE, place, strict=True)) | {"method": method, "n": len(known)} | dict(known.mean())
             gains = mean_interval(known.drop(columns="keep").sub(known["keep"], axis=0))
             for version, gain in gains.iterrows():
-                line |= {
-                    f"{version}_gain": gain["mean"],
-                    f"{version}_low": gain["low"],
-                    f"{version}_high": gain["high"],
-                }
+                line |= dict(zip((f"{version}_{part}" for part in ("gain", "low", "high")), gain, strict=False))
             found.append(line)
     return pd.DataFrame(found)
 
@@ -104,8 +102,7 @@ def agreement_with(rows: pd.DataFrame, metric: str, truth: str, methods: Sequenc
         found = pd.Series(np.where(size > 0, np.nansum(first * second, axis=1) / size, np.nan), index=wide.index)
     found *= -1 if metric in LOWER_IS_BETTER else 1
     scenes = found.dropna().groupby(["network", "layer", "picture"], sort=False).mean()
-    lines = {key: mean_interval(part.to_frame("r")).loc["r"] for key, part in scenes.groupby(["network", "layer"])}
-    return pd.DataFrame(lines).T.rename_axis(["network", "layer"]).reset_index()
+    return _intervals(scenes, ["network", "layer"])
 
 
 def beaten_by(rows: pd.DataFrame, metric: str, blind: str = "feature-map", method: str = "grad-cam") -> pd.DataFrame:
@@ -116,8 +113,7 @@ def beaten_by(rows: pd.DataFrame, metric: str, blind: str = "feature-map", metho
     chosen = rows[rows["method"].isin([blind, method]) & (rows["common"] == "keep")]
     table, sign = by_picture(chosen, metric), -1 if metric in LOWER_IS_BETTER else 1
     gain = sign * (table[blind, "keep"] - table[method, "keep"]).dropna()
-    lines = {key: mean_interval(part.to_frame("d")).loc["d"] for key, part in gain.groupby(PLACE, sort=False)}
-    return pd.DataFrame(lines).T.rename_axis(PLACE).reset_index()
+    return _intervals(gain, PLACE)
 
 
 # -- the choice
@@ -167,6 +163,13 @@ def cost_rank(passes: str) -> int:
     if "tail" in passes:
         return 2
     return int("backward" in passes)
+
+
+def _intervals(values: pd.Series, keys: list[str]) -> pd.DataFrame:
+    """Mean with interval of the values of each group, a line a group: the keys, then mean, low, high, n."""
+    parts = values.groupby(keys, sort=False, observed=True)
+    lines = [[*key, *mean_interval(part.to_frame("value")).loc["value"]] for key, part in parts]
+    return pd.DataFrame(lines, columns=[*keys, "mean", "low", "high", "n"])
 
 
 def _values(rows: pd.DataFrame, metric: str) -> pd.Series:
