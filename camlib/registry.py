@@ -28,10 +28,14 @@ SIGNS = {
 
 
 class Detailed(NamedTuple):
-    """A method's result with more to say: ``values`` as :class:`Method` promises, one mapping a picture beside it."""
+    """A method's result with more to say: ``values`` as :class:`Method` promises, one mapping a picture beside it.
+
+    ``errors``, one :class:`camlib.engine.map_error.MapError` a picture, are there where scores were interpolated.
+    """
 
     values: Tensor
     details: tuple[Mapping[str, Any], ...]
+    errors: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from camlib.engine import landmarks, recording
+from camlib.engine import recording
+from camlib.engine.landmarks import Landmarks, stakes_of, survey
 from camlib.engine.linear_head import LinearHead, proven_head
 from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
 from camlib.engine.masking import Masking, live_channels
@@ -66,7 +67,7 @@ class Trace:
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
         self._masked: dict[Masking, Tensor] = {}
-        self._landmarks: dict[tuple[Masking, int], Tensor] = {}
+        self._landmarks: dict[Masking, list[Landmarks | None]] = {}
         self._kept: dict[Hashable, Tensor] = {}
         self._scorers: dict[str, Scorer] = {}
 
@@ -173,7 +174,9 @@ class Trace:
         """Logits of every picture masked by each of its feature maps, for all classes (Wang et al. 2019, eq. 1-4).
 
         Args:
-            masking: how masks are made and what they hide behind; None is :class:`Masking`'s default.
+            masking: how masks are made and what they hide behind; None is :class:`Masking`'s default. With ``passes``
+                below the number of live channels, so many masks run for each picture, those that tell most of the maps
+                of its most probable classes; the other logits are interpolated (:mod:`camlib.engine.landmarks`).
 
         Returns:
             [B, K, C], type of :attr:`logits`; zeros where a channel is not :attr:`live`, because no picture is made
@@ -184,57 +187,38 @@ class Trace:
         """
         masking = masking or Masking()
         if masking not in self._masked:
-            made = torch.zeros(*self.activations.shape[:2], self.logits.shape[1]).to(self.logits)
+            made, surveyed = torch.zeros(*self.activations.shape[:2], self.logits.shape[1]).to(self.logits), []
             for b in range(len(self.inputs)):
                 channels = self.live[b].nonzero().flatten()
-                if masking.passes is not None and masking.passes < len(channels):
-                    made[b, channels] = self._landmark_logits_of(b, channels, masking)
+                surveyed.append(self._survey(b, channels, masking))
+                if surveyed[b] is not None:
+                    made[b, channels] = surveyed[b].logits.to(made)
                 elif len(channels):
                     made[b, channels] = self._masked_logits_of(b, channels, masking)
-            self._masked[masking] = made
+            self._masked[masking], self._landmarks[masking] = made, surveyed
             if masking.precision != "float32":
                 self._report_precision(masking)
         return self._masked[masking]
 
+    def landmarks(self, masking: Masking) -> list[Landmarks | None]:
+        """The scored masks behind :meth:`masked_logits`, one a picture; None where every live channel was scored."""
+        self.masked_logits(masking)
+        return self._landmarks[masking]
+
+    def _survey(self, b: int, channels: Tensor, masking: Masking) -> Landmarks | None:
+        if masking.passes is None or masking.passes >= len(channels):
+            return None
+        return survey(
+            self.activations[b, channels],
+            masking.passes,
+            lambda chosen: self._masked_logits_of(b, channels[chosen], masking),
+            stakes_of(self.probabilities[b]),
+            self.network.output,
+        )
+
     def _masked_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
         write = masked_pictures(self.network, self.inputs[b], self.activations[b, channels], masking)
         return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
-
-    def _landmark_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
-        """Logits of as many masked pictures as the budget allows, carried to the channels whose maps look alike.
-
-        What is carried is what methods read: with a softmax the probabilities, and beside them the common size of the
-        logits, which they leave open.
-        """
-        maps = self.activations[b, channels]
-        rows = landmarks.scaled_rows(maps)
-        chosen = landmarks.choose(rows, landmarks.mass_of(maps), masking.passes)
-        exact = self._masked_logits_of(b, channels[chosen], masking)
-        self._landmarks[masking, b] = chosen
-        of = landmarks.shares(rows, rows[chosen]).to(exact)
-        if self.network.output == "softmax":
-            tiny = torch.finfo(exact.dtype).tiny
-            made = (of @ exact.softmax(dim=1)).clamp(min=tiny).log() + of @ exact.logsumexp(dim=1, keepdim=True)
-        else:
-            made = of @ exact
-        made[chosen] = exact
-        return made
-
-    def budget(self, target: Tensor, masking: Masking, scores: Tensor) -> list[dict[str, float]]:
-        """What a budget of passes did to each picture: passes, live channels, expected correlation with the exact map.
-
-        ``scores`` [B, K] are those of the target that :meth:`masked_logits` gave; a picture without landmarks is exact.
-        """
-        told = []
-        for b in range(len(target)):
-            channels, chosen = self.live[b].nonzero().flatten(), self._landmarks.get((masking, b))
-            weights, r = scores[b, channels], 1.0
-            if chosen is not None:
-                maps = self.activations[b, channels]
-                r = landmarks.expected_correlation(maps, weights, chosen, weights[chosen])
-            passes = len(channels) if chosen is None else len(chosen)
-            told.append({"passes": passes, "live_channels": len(channels), "expected_correlation": r})
-        return told
 
     def _report_precision(self, masking: Masking) -> None:
         maps = self.activations[0, sampled(self.live[0].nonzero().flatten())]

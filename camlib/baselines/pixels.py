@@ -17,12 +17,14 @@ from torch import Tensor, nn
 
 from camlib import framework
 from camlib.engine.folding import shared_copy
+from camlib.engine.masking import Masking
 from camlib.engine.runtime import outside_stacklevel
 from camlib.layers import RECTIFIERS, evaluating
 from camlib.networks import Network
-from camlib.registry import method
+from camlib.registry import Detailed, method
 from camlib.trace import Trace
-from camlib.weights.score import score_cam
+from camlib.weights.budget import Read, details_of, map_errors
+from camlib.weights.score import class_probabilities
 
 captum = lazy_loader.load("captum")  # a second that only these methods need
 
@@ -138,26 +140,41 @@ def deconvnet(trace: Trace, target: Tensor) -> Tensor:
     makes="pixels",
     relu=False,
 )
-def guided_score_cam(trace: Trace, target: Tensor, *, signal: str = "guided-backprop", clip: float = 0.99) -> Tensor:
+def guided_score_cam(
+    trace: Trace,
+    target: Tensor,
+    *,
+    signal: str = "guided-backprop",
+    clip: float = 0.99,
+    passes: int | None = None,
+) -> Tensor | Detailed:
     """Sum over the color channels of |heatmap · signal|, [B, H, W].
 
     ``signal`` is "guided-backprop", or "deconvnet", which the paper (sec. 4.4) names as the other choice, with
     artifacts. ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives
-    the signed colors. Raises ValueError for another signal or a clip outside (0, 1].
+    the signed colors. ``passes`` is a budget, as for ``score-cam``; the details tell of the heatmap's error. Raises
+    ValueError for another signal or a clip outside (0, 1].
     """
     if not 0 < clip <= 1:
         raise ValueError(f"clip={clip}: expected a quantile in (0, 1].")
-    saliency = guided_product(trace, target, signal).abs().sum(dim=1).float()
+    saliency = guided_product(trace, target, signal, passes).abs().sum(dim=1).float()
     ceiling = saliency.flatten(1).quantile(clip, dim=1)
-    return torch.minimum(saliency, ceiling[:, None, None])
+    cut = torch.minimum(saliency, ceiling[:, None, None])
+    if passes is None:
+        return cut
+    weights = class_probabilities(trace, target, Masking(passes=passes))
+    maps = framework.class_activation_map(weights, trace.activations).relu()
+    errors = map_errors(trace, target, weights, Read(Masking(passes=passes)))
+    return Detailed(cut, details_of(errors, maps, rectified=True))
 
 
-def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop") -> Tensor:
+def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop", passes: int | None = None) -> Tensor:
     """Score-CAM's heatmap in [0, 1] times the guided gradient (or deconvnet's signal), in color, [B, C, H, W]."""
     if signal not in _SIGNALS:
         raise ValueError(f"signal={signal!r}: expected one of {tuple(_SIGNALS)}.")
     _warn_about_relus(trace, signal)
-    maps = framework.class_activation_map(score_cam(trace, target), trace.activations).relu()
+    weights = class_probabilities(trace, target, Masking(passes=passes))
+    maps = framework.class_activation_map(weights, trace.activations).relu()
     heatmaps, _ = framework.normalize(framework.upsample(maps, tuple(trace.inputs.shape[-2:])))
     return heatmaps[:, None] * _attribute(trace, target, getattr(captum.attr, _SIGNALS[signal]))
 

@@ -1,83 +1,247 @@
-"""A budget of masked passes: a few landmark masks are scored, the others get the scores of masks that look alike.
+"""Landmarks: the few masks whose scores are worth a pass, and what they say of the rest.
 
-Feature maps that are near each other after scaling let through nearly the same picture, and the network says nearly the
-same of it. Landmarks are chosen by farthest-point sampling among the scaled maps, channels that move the class
-activation map most before others; a Gaussian kernel carries their scores to the rest. What is lost is told by leaving
-each landmark out. On 60 photographs at the last layer of EfficientNet-Lite0 an eighth of the passes gives a map whose
-correlation with the exact one is 0.998 in the median and 0.989 for the 5th percentile (random channels alone: 0.976 and
-0.734); at an inner layer, where masks hide little, 0.936 and 0.874 (44 photographs). The rule was chosen on the same
-pictures.
+Score-CAM's map H = Σ_k s_k M_k needs a pass for every live channel k. Masks that hide nearly the same get nearly the
+same score, and a score matters to H only as far as its channel's map does. So a part of the masks is scored, the logits
+of the others are interpolated (:mod:`camlib.engine.kriging`), and the next masks to be scored are always those that
+make the expected error of the map smallest, as in Bayesian quadrature (O'Hagan 1991): H is what is estimated, not the
+scores. The error that remains is known from the landmarks' own left-out errors.
+
+Correlation of the map with the exact one at an eighth of the passes, median and 5th percentile of 100 pictures each
+(:mod:`camlib.evaluate.budget`): 0.9997 and 0.9979 on photographs (efficientnet-lite0, 723 live channels on average);
+0.9985 and 0.9899 on scenes (scenes-gap, 96); 0.9794 and 0.8103 (scenes-vgg, 63), where eight scores behind an MLP leave
+much open. The expected error ranks the true one with Spearman's ρ = 0.87, 0.80 and 0.70.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from camlib import framework
+from camlib.engine.kriging import NUGGET, Errors, Kriging, distances, matern
+from camlib.outputs import probabilities_of
+
+FIRST_SHARE = 0.25
+"""Share of the passes that is spent before any score is known."""
+ROUNDS = 4
+"""Rounds in which the rest is spent, each where the scores so far leave the map unsure."""
+FIRST_LENGTH = 4.0
+_FLOOR = 0.1  # weight of a position where no map is active, relative to the most active one
+_FEW = 8  # below so many known scores the trend is a constant
+_CERTAIN = 1e-12
+_EQUAL = 1e-6
+_CLASSES = 5
 
 
-def scaled_rows(maps: Tensor) -> Tensor:
-    """Live feature maps [n, h, w], each scaled to [0, 1] by its own minimum and maximum, as rows [n, h·w]."""
-    return framework.normalize(maps)[0].flatten(1)
+# -- where masks lie
 
 
-def mass_of(maps: Tensor) -> Tensor:
-    """How far a channel of maps [n, h, w] moves a class activation map: its norm around its own mean, [n]."""
-    flat = maps.flatten(1)
-    return (flat - flat.mean(dim=1, keepdim=True)).norm(dim=1)
+def descriptors(maps: Tensor) -> Tensor:
+    """Points [n, h·w] of live feature maps [n, h, w], whose distances say how differently their masks hide a picture.
 
-
-def choose(rows: Tensor, mass: Tensor, count: int) -> Tensor:
-    """Weighted farthest-point sampling: indices [count] of rows [n, d].
-
-    The first is the row of the largest mass; each next one has the largest product of its mass and its squared distance
-    to the nearest landmark. Of equal ones the first is taken.
+    The square root of the scaled maps, because a network answers to contrasts sooner than to brightness; a position
+    counts by the activation that all maps together have there, for a mask says little where there is nothing to see.
     """
-    chosen = [int(mass.argmax())]
-    nearest = (rows - rows[chosen[0]]).square().sum(dim=1)
-    for _ in range(count - 1):
-        chosen.append(int((nearest * mass).argmax()))
-        nearest = torch.minimum(nearest, (rows - rows[chosen[-1]]).square().sum(dim=1))
-    return torch.tensor(chosen, device=rows.device)
+    scaled = framework.normalize(maps)[0].flatten(1)
+    total = (maps.flatten(1) - maps.flatten(1).amin(dim=1, keepdim=True)).sum(dim=0)
+    share = total / total.amax().clamp(min=torch.finfo(total.dtype).tiny)
+    return (scaled * (share + _FLOOR)).sqrt()
 
 
-def shares(rows: Tensor, landmarks: Tensor, exclude_self: bool = False) -> Tensor:
-    """How much of each landmark's score a row takes over, [n, m]; each row adds up to 1.
-
-    A Gaussian kernel of the distance, as wide as the row's distance to its nearest landmark (but for rows that are
-    landmarks, which keep their own score). ``exclude_self`` leaves row i without landmark i, for landmarks among
-    themselves.
-    """
-    squared = torch.cdist(rows, landmarks).square()
-    if exclude_self:
-        squared.fill_diagonal_(torch.inf)
-    nearest = squared.amin(dim=1, keepdim=True)
-    width = nearest.clamp(min=torch.finfo(rows.dtype).tiny)
-    return torch.softmax(-(squared - nearest) / width * 2, dim=1)
+def farthest_points(distances: Tensor, count: int, first: int) -> list[int]:
+    """``count`` places, each the one that is farthest from those before it (Gonzalez 1985); [n, n] -> indices."""
+    chosen, nearest = [first], distances[first].clone()
+    while len(chosen) < count:
+        chosen.append(int(nearest.argmax()))
+        nearest = torch.minimum(nearest, distances[chosen[-1]])
+    return chosen
 
 
-def leave_one_out(rows: Tensor, scores: Tensor) -> Tensor:
-    """What the other landmarks would have said of each one, [m, ...], from landmark rows [m, d] and scores [m, ...]."""
-    return (shares(rows, rows, exclude_self=True).to(scores) @ scores.flatten(1)).view_as(scores)
-
-
-def expected_correlation(maps: Tensor, weights: Tensor, chosen: Tensor, scores: Tensor) -> float:
-    """Correlation with the exact map that is to be expected of H = Σ w·M, by the landmarks' own leave-one-out errors.
-
-    Errors of different channels are taken as independent and as large as the landmarks' mean error, so that the map's
-    error adds up in squares. Landmarks lie far from each other, so the estimate is on the careful side.
+def most_informative(errors: Errors, maps: Tensor, count: int, barred: Iterable[int] = ()) -> list[int]:
+    """``count`` places whose values, one after the other, lower the variance of Σ_k f_k M_k most.
 
     Args:
-        maps: live feature maps [n, h, w].
-        weights: weights of all of them [n].
-        chosen: indices of the landmarks [m].
-        scores: exact scores of the landmarks [m].
+        errors: covariance of what is not known of f, at n places.
+        maps: M, what f is summed against, [n, p].
+        count: places to choose; at most those that are left.
+        barred: places that may not be chosen.
+
+    Knowing f_j lowers the summed variance of the p sums by ‖Σ_k cov(f_k, f_j) M_k‖² / var(f_j).
     """
-    centered = maps.flatten(1) - maps.flatten(1).mean(dim=1, keepdim=True)
-    error = (leave_one_out(scaled_rows(maps)[chosen], scores[:, None])[:, 0] - scores).square().mean()
-    unscored = torch.ones(len(maps), dtype=torch.bool, device=maps.device)
-    unscored[chosen] = False
-    lost = error * centered[unscored].square().sum()
-    signal = (weights @ centered).square().sum()
-    return float((signal / (signal + lost).clamp(min=torch.finfo(maps.dtype).tiny)).sqrt())
+    variance, effect = errors.variances + NUGGET, errors.times(maps).T  # effect [p, n]
+    free = errors.open.index_fill(0, torch.tensor(list(barred), dtype=torch.int64), False)
+    steps, found = effect.new_empty(count, len(maps)), []
+    for t in range(count):
+        gain = effect.square().sum(dim=0) / variance
+        best = int(gain.masked_fill(~free, -1).argmax())
+        step = (errors.row(best) - steps[:t, best] @ steps[:t]) / variance[best].sqrt()
+        steps[t], variance = step, (variance - step.square()).clamp(min=NUGGET)
+        effect = effect - torch.outer(maps.T @ step, step)
+        free[best] = False
+        found.append(best)
+    return found
+
+
+# -- scores
+
+
+def log_odds(probabilities: Tensor) -> Tensor:
+    """log p / (1 − p), float64; p closer to 0 or 1 than 1e-12 counts as that far away."""
+    p = probabilities.double().clamp(_CERTAIN, 1 - _CERTAIN)
+    return p.log() - (-p).log1p()
+
+
+def sigmoid_moments(mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of 1 / (1 + e^−x) for normal x, by Gauss-Hermite quadrature with nine nodes."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(9)
+    nodes, weights = torch.from_numpy(nodes).to(mean), torch.from_numpy(weights / weights.sum()).to(mean)
+    values = torch.sigmoid(mean[..., None] + variance[..., None].sqrt() * nodes)
+    found = values @ weights
+    return found, ((values - found[..., None]).square() @ weights).sqrt()
+
+
+@dataclass(frozen=True, eq=False)
+class Landmarks:
+    """The scored masks of one picture and the fit that interpolates the rest; places are its n live channels.
+
+    Attributes:
+        kriging: how known values become values everywhere; ``kriging.known`` [m] are the scored places in order.
+        scored: logits of all classes at the scored places, [m, C].
+        output: what makes probabilities of logits, one of :data:`camlib.outputs.OUTPUTS`.
+    """
+
+    kriging: Kriging
+    scored: Tensor
+    output: str
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits of all classes at all places, [n, C], exact at the scored ones."""
+        return self.kriging.interpolate(self.scored)
+
+    def read(self, target: int, score: str = "probability") -> Reading:
+        """What is known of a class's score, "probability" or "logit"."""
+        bounded = score == "probability" and self.output != "none"
+        return Reading(self.kriging, _values(self.scored, target, self.output if bounded else "none"), bounded)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A class's score at the scored places, as values that the fit interpolates.
+
+    Attributes:
+        kriging: the fit.
+        values: [m], log-odds of a probability (``bounded``), or the score itself.
+        bounded: whether the score is the sigmoid of the values.
+    """
+
+    kriging: Kriging
+    values: Tensor
+    bounded: bool
+
+    @cached_property
+    def variance(self) -> float:
+        """Of the process that the values are a draw of, from their left-out errors."""
+        return self.kriging.variance(self.values)
+
+    @cached_property
+    def scores(self) -> Tensor:
+        """The score everywhere, [n]."""
+        found = self.kriging.interpolate(self.values)
+        return found.sigmoid() if self.bounded else found
+
+    @cached_property
+    def slopes(self) -> Tensor:
+        """How much the score moves when its value moves by one, over the range where the value may lie, [n]."""
+        if not self.bounded:
+            return torch.ones_like(self.scores)
+        spread = self.variance * self.kriging.errors.variances.clamp(min=NUGGET) + _CERTAIN
+        return sigmoid_moments(self.kriging.interpolate(self.values), spread)[1] / spread.sqrt()
+
+
+def stakes_of(scores: Tensor) -> dict[int, float]:
+    """The classes whose maps count, from the picture's own scores [C]: the five largest, each by its size.
+
+    The choice of masks then depends on the picture alone, and a map does not change with what else is asked for.
+    """
+    sizes = scores.detach().abs().double().cpu()
+    best = sizes.topk(min(_CLASSES, len(sizes)))
+    return dict(zip(best.indices.tolist(), (best.values / best.values.sum().clamp(min=_CERTAIN)).tolist(), strict=True))
+
+
+def survey(
+    maps: Tensor,
+    passes: int,
+    score: Callable[[Tensor], Tensor],
+    stakes: Mapping[int, float],
+    output: str = "softmax",
+    *,
+    first_share: float = FIRST_SHARE,
+    rounds: int = ROUNDS,
+) -> Landmarks:
+    """Score ``passes`` of the masks, chosen so that the maps of some classes are known best, and interpolate the rest.
+
+    Args:
+        maps: live feature maps of one picture, [n, h, w].
+        passes: masks to score, at least 2 and fewer than n.
+        score: logits [k, C] of the pictures masked by maps number k, int64 [k]; called once a round.
+        stakes: class -> how much its map counts in the choice, the most important class first; see :func:`stakes_of`.
+            The logits serve all classes.
+        output: what makes probabilities of logits.
+        first_share, rounds: see :data:`FIRST_SHARE` and :data:`ROUNDS`.
+
+    The first masks are chosen by their distances and maps alone; each later round is chosen with the probabilities and
+    their uncertainty as the scores so far give them. No step draws a random number.
+
+    Raises:
+        ValueError: NaN or Inf in the maps.
+    """
+    maps = maps.detach().cpu().double()
+    if not bool(maps.isfinite().all()):
+        raise ValueError("The feature maps hold NaN or Inf: no masks can be chosen among them.")
+    flat = maps.flatten(1)
+    apart, area = distances(descriptors(maps)), framework.normalize(maps)[0].mean(dim=(1, 2))
+    centered = flat - flat.mean(dim=1, keepdim=True)  # a constant added to a map does not change its correlations
+    before = Errors.before(matern(apart, FIRST_LENGTH))
+    first = min(passes, max(math.ceil(first_share * passes), _FEW))
+    chosen = most_informative(before, centered * area.sqrt()[:, None], first)
+    scored = score(torch.tensor(chosen))
+    for left in range(rounds, 0, -1):
+        if share := (passes - len(chosen)) // left:
+            landmarks = _landmarks(apart, area, chosen, scored, next(iter(stakes)), output)
+            effect = centered * _urgency(landmarks, centered, stakes)[:, None]
+            more = most_informative(landmarks.kriging.errors, effect, share)
+            scored = torch.cat([scored, score(torch.tensor(more))])
+            chosen += more
+    return _landmarks(apart, area, chosen, scored, next(iter(stakes)), output)
+
+
+def _landmarks(apart: Tensor, area: Tensor, chosen: list[int], scored: Tensor, target: int, output: str) -> Landmarks:
+    """A fit of the target's values, which may follow the logarithm of a mask's area where enough of them tell."""
+    known, trend = torch.tensor(chosen), torch.ones(len(area), 1).to(area)
+    if len(chosen) >= _FEW and float(area[known].log().std()) > _EQUAL:
+        trend = torch.stack([trend[:, 0], area.log()], dim=1)
+    return Landmarks(Kriging.fit(apart, trend, known, _values(scored, target, output)), scored, output)
+
+
+def _values(scored: Tensor, target: int, output: str) -> Tensor:
+    """Log-odds of the target's probability, or its logit where ``output`` is "none", [m], float64."""
+    if output == "none":
+        return scored[:, target].double().cpu()
+    return log_odds(probabilities_of(scored.double(), output)[:, target]).cpu()
+
+
+def _urgency(landmarks: Landmarks, centered: Tensor, stakes: Mapping[int, float]) -> Tensor:
+    """How far an unknown score can still move the maps of the classes, each relative to its own size, [n]."""
+    squares = torch.zeros(len(centered)).to(centered)
+    for target, stake in stakes.items():
+        reading = landmarks.read(target)
+        size = (reading.scores @ centered).norm()
+        squares += (reading.slopes / size).square() * reading.variance * stake if size > 0 else 0.0
+    return squares.sqrt()

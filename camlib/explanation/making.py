@@ -25,8 +25,10 @@ def explanations_of(
     pictures: list[Prepared],
 ) -> list[Explanation]:
     """One method and one target slot over a batch: weights -> H -> H − β ΣM -> ReLU -> upsample -> [0, 1]."""
-    signed, weights, details, lost = _signed_maps(trace, method, dict(options), target)
-    raw = signed.relu() if (method.relu if relu is None else relu) else signed
+    signed, weights, made, lost = _signed_maps(trace, method, dict(options), target)
+    rectified = method.relu if relu is None else relu
+    raw = signed.relu() if rectified else signed
+    details = _with_errors(made, raw, rectified, options["common"])
     heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
     probabilities = trace.probabilities.float().cpu()
     return [
@@ -69,21 +71,21 @@ def _kept(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _signed_maps(
     trace: Trace, method: Method, options: dict[str, Any], target: Tensor
-) -> tuple[Tensor, Tensor | None, Sequence[Mapping[str, Any]], list[bool]]:
-    """(maps before the ReLU, their weights, details, whether nothing but the common map was there) of a batch."""
+) -> tuple[Tensor, Tensor | None, Detailed, list[bool]]:
+    """(maps before the ReLU, their weights, result and details, whether nothing but the common map was there)."""
     common, lost = options.pop("common"), [False] * len(target)
-    made, details = _with_details(method.function(trace, target, **options), len(target))
-    made = _checked_result(method, trace, made)
-    weights = made if method.makes == "weights" else None
-    signed = made if weights is None else framework.class_activation_map(weights, trace.activations)
+    made = _with_details(method.function(trace, target, **options), len(target))
+    values = _checked_result(method, trace, made.values)
+    weights = values if method.makes == "weights" else None
+    signed = values if weights is None else framework.class_activation_map(weights, trace.activations)
     if not bool(signed.isfinite().all()):
         raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
     if common == "keep":
-        return signed, weights, details, lost
+        return signed, weights, made, lost
     left = framework.without_common_map(signed, weights, trace.activations, trace.live, common)
-    details = [{**known, **_removed(common, left, b)} for b, known in enumerate(details)]
+    details = tuple({**known, **_removed(common, left, b)} for b, known in enumerate(made.details))
     lost = (left.degenerate & signed.flatten(1).any(dim=1)).tolist()
-    return left.maps, left.weights, details, lost
+    return left.maps, left.weights, made._replace(details=details), lost
 
 
 def _removed(common: str, left: framework.WithoutCommon, b: int) -> dict[str, Any]:
@@ -96,9 +98,17 @@ def _removed(common: str, left: framework.WithoutCommon, b: int) -> dict[str, An
     }
 
 
-def _with_details(made: Any, pictures: int) -> tuple[Any, Sequence[Mapping[str, Any]]]:
+def _with_details(made: Any, pictures: int) -> Detailed:
     """A method's result and its details, one mapping a picture."""
-    return made if isinstance(made, Detailed) else (made, [{}] * pictures)
+    return made if isinstance(made, Detailed) else Detailed(made, ({},) * pictures)
+
+
+def _with_errors(made: Detailed, raw: Tensor, rectified: bool, common: str) -> Sequence[Mapping[str, Any]]:
+    """The details, with the expected error of each map where scores were interpolated."""
+    if not made.errors:
+        return made.details
+    found = [error.details(raw[b], rectified, common) for b, error in enumerate(made.errors)]
+    return [{**known, **more} for known, more in zip(made.details, found, strict=True)]
 
 
 def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:

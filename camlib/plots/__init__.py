@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["keeping", "overlays"],
     submod_attrs={
+        "budgets": ["budget_figure"],
         "charts": ["bars_with_intervals", "value_grid", "weights_curves"],
         "diagrams": ["network_diagram"],
         "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],

@@ -8,8 +8,9 @@ from torch import Tensor
 from camlib import framework
 from camlib.engine.masking import Masking, blend, blurred, upsampled
 from camlib.engine.scoring import Writer
-from camlib.registry import method
+from camlib.registry import Detailed, method
 from camlib.trace import Trace
+from camlib.weights.budget import Read, budgeted
 from camlib.weights.gradient import grad_cam, grad_cam_plus_plus
 from camlib.weights.score import class_probabilities, softmax_over_live
 
@@ -47,7 +48,8 @@ def sa_cam(
     exact: bool = False,
     sigma: float = 10.0,
     seed: int = 0,
-) -> Tensor:
+    passes: int | None = None,
+) -> Tensor | Detailed:
     """Self-attention weights: the score S of key area and perturbed picture plus the attention of gradients, [B, K].
 
     Args:
@@ -64,6 +66,7 @@ def sa_cam(
         exact: take Q from true second and third derivatives (eq. 11), see
             :func:`camlib.weights.gradient.grad_cam_plus_plus`; it matters behind layers that are not piecewise linear.
         sigma, seed: of the blur in pixels, of the noise.
+        passes: a budget for each of the two kinds of masked pictures, as for ``score-cam``.
 
     Raises:
         ValueError: an option has another value than those named.
@@ -78,19 +81,25 @@ def sa_cam(
             raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
     if not 0 <= tau <= 1:
         raise ValueError(f"tau={tau}: expected a threshold in [0, 1].")
-    perturbed = _perturbed(perturbation, sigma, seed)
-    key_area = Masking("key-area", filler=fill, threshold=tau)
+    perturbed = _perturbed(perturbation, sigma, seed, passes)
+    key_area = Masking("key-area", filler=fill, threshold=tau, passes=passes)
     s = attention_score(trace, target, key_area, perturbed)
     k, q = grad_cam(trace, target), grad_cam_plus_plus(trace, target, exact=exact)
-    s, k, q = (_scaled(part, trace.live, scale) for part in (s, k, q))
-    weights = _FORMS[form](s, lambda1 * k, lambda2 * q)
-    return softmax_over_live(weights, trace.live) if softmax else weights * trace.live
+    k, q = lambda1 * _scaled(k, trace.live, scale), lambda2 * _scaled(q, trace.live, scale)
+    weights = _FORMS[form](_scaled(s, trace.live, scale), k, q)
+    weights = softmax_over_live(weights, trace.live) if softmax else weights * trace.live
+    if passes is None:
+        return weights
+    area, changed = (class_probabilities(trace, target, masking) for masking in (key_area, perturbed))
+    steepness = _steepness(s, trace.live, scale) * (_FORMS[form](1.0, k, q) - _FORMS[form](0.0, k, q))  # linear in s
+    reads = Read(key_area, "probability", steepness * (1 + changed), softmax)
+    return budgeted(trace, target, weights, reads, Read(perturbed, "probability", steepness * area, softmax))
 
 
-def _perturbed(perturbation: str, sigma: float, seed: int) -> Masking:
+def _perturbed(perturbation: str, sigma: float, seed: int, passes: int | None) -> Masking:
     """The masking of eq. 13; options that it does not use keep their defaults, so that passes are shared."""
     options = {"constant": {}, "noise": {"seed": seed}, "blur": {"sigma": sigma}}[perturbation]
-    return Masking(filler=_PERTURBATIONS[perturbation], **options)
+    return Masking(filler=_PERTURBATIONS[perturbation], passes=passes, **options)
 
 
 def attention_score(trace: Trace, target: Tensor, key_area: Masking, perturbed: Masking) -> Tensor:
@@ -105,13 +114,23 @@ def _scaled(scores: Tensor, live: Tensor, scale: str) -> Tensor:
     """
     if scale == "none":
         return scores * live
+    low, span = _range(scores, live, scale)
+    return torch.where(live & span.isfinite(), (scores - low) / span, 0.0)
+
+
+def _steepness(scores: Tensor, live: Tensor, scale: str) -> Tensor:
+    """What :func:`_scaled` multiplies differences of scores with, [B, 1]; extremes are taken for fixed."""
+    return torch.ones_like(scores[:, :1]) if scale == "none" else 1 / _range(scores, live, scale)[1]
+
+
+def _range(scores: Tensor, live: Tensor, scale: str) -> tuple[Tensor, Tensor]:
+    """(what is subtracted, what is divided by: inf where nothing is left), [B, 1] each."""
     high = scores.masked_fill(~live, -torch.inf).amax(dim=1, keepdim=True)
     low = scores.masked_fill(~live, torch.inf).amin(dim=1, keepdim=True)
     if scale == "maxabs":
         high, low = torch.maximum(high.abs(), low.abs()), torch.zeros_like(low)
     span = high if scale == "max" else high - low
-    span = torch.where((high > low) & (span > 0) & live.any(dim=1, keepdim=True), span, torch.inf)
-    return torch.where(live & span.isfinite(), (scores - low) / span, 0.0)
+    return low, torch.where((high > low) & (span > 0) & live.any(dim=1, keepdim=True), span, torch.inf)
 
 
 @method(

@@ -1,6 +1,7 @@
 """Class activation weights that are scores: the network's answer to the picture masked by each feature map.
 
-All of them read the same K forward passes (:meth:`Trace.masked_logits`), which are made once for all classes.
+All of them read the same K forward passes (:meth:`Trace.masked_logits`), which are made once for all classes; with
+``passes`` they run a part of them, and say what that does to the map (:mod:`camlib.weights.budget`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from torch import Tensor
 from camlib.engine.masking import Masking, filler_of
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
+from camlib.weights.budget import Read, budgeted
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
 SCORES = ("probability", "logit")
@@ -36,17 +38,21 @@ def score_cam(
     filler: str = "mean",
     precision: str = "float32",
     passes: int | None = None,
-) -> Tensor:
+) -> Tensor | Detailed:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
     ``masks``, ``align_corners``, ``order``, ``filler`` and ``precision`` are those of
     :class:`camlib.engine.masking.Masking`: ``masks="unshifted"`` is eq. 1 as printed, ``filler`` what eq. 2 leaves of
-    the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. ``passes=64`` scores 64 landmark
-    masks and carries their scores to the channels that look like them; None scores all, exactly. The details then tell
-    the passes and the correlation with the exact map that is to be expected. Channels that are constant get weight 0.
+    the picture where the mask is 0, ``precision="bfloat16"`` warns with its error. Channels that are constant get
+    weight 0.
+
+    ``passes`` is a budget: so many masked pictures run for each picture, and the scores of the other channels are
+    interpolated (:mod:`camlib.engine.landmarks`). The explanation's details then hold ``passes`` (that ran),
+    ``live_channels`` and ``expected_correlation``, the correlation that its map is expected to have with the exact one.
     """
     masking = Masking(masks, align_corners, order, filler, precision=precision, passes=passes)
-    return _told(trace, target, masking, class_probabilities(trace, target, masking))
+    weights = class_probabilities(trace, target, masking)
+    return budgeted(trace, target, weights, Read(masking))
 
 
 @method(
@@ -67,14 +73,14 @@ def score_cam_cic(
     filler: str = "mean",
     precision: str = "float32",
     passes: int | None = None,
-) -> Tensor:
+) -> Tensor | Detailed:
     """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1].
 
     ``align_corners``, ``order``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
     masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
     increase = class_probabilities(trace, target, masking) - blank_probabilities(trace, target, filler)[:, None]
-    return _told(trace, target, masking, increase * trace.live)
+    return budgeted(trace, target, increase * trace.live, Read(masking))
 
 
 @method(
@@ -96,7 +102,7 @@ def score_cam_softmax(
     filler: str = "mean",
     precision: str = "float32",
     passes: int | None = None,
-) -> Tensor:
+) -> Tensor | Detailed:
     """Softmax over the live channels of the target's logit, [B, K], sums to 1; so read pytorch-grad-cam and torchcam.
 
     The algorithm also subtracts the logit of a blank picture, which a softmax does not notice. ``score="probability"``
@@ -109,7 +115,7 @@ def score_cam_softmax(
         raise ValueError(f"score={score!r}: expected one of {SCORES}.")
     masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
     weights = softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
-    return _told(trace, target, masking, weights)
+    return budgeted(trace, target, weights, Read(masking, score, softmax=True))
 
 
 @method(
@@ -130,13 +136,14 @@ def score_cam_raw(
     filler: str = "mean",
     precision: str = "float32",
     passes: int | None = None,
-) -> Tensor:
+) -> Tensor | Detailed:
     """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper.
 
     ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
     masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
-    return _told(trace, target, masking, masked_scores(trace, target, masking, "logit"))
+    weights = masked_scores(trace, target, masking, "logit")
+    return budgeted(trace, target, weights, Read(masking, "logit"))
 
 
 @method(
@@ -156,20 +163,13 @@ def score_cam_binary(
     filler: str = "mean",
     precision: str = "float32",
     passes: int | None = None,
-) -> Tensor:
+) -> Tensor | Detailed:
     """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1].
 
     ``align_corners``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
     masking = Masking("binary", align_corners, filler=filler, precision=precision, passes=passes)
-    return _told(trace, target, masking, class_probabilities(trace, target, masking))
-
-
-def _told(trace: Trace, target: Tensor, masking: Masking, weights: Tensor) -> Tensor | Detailed:
-    """The weights; under a budget of passes with what it did to each picture beside them."""
-    if masking.passes is None:
-        return weights
-    return Detailed(weights, tuple(trace.budget(target, masking, weights)))
+    return budgeted(trace, target, class_probabilities(trace, target, masking), Read(masking))
 
 
 def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tensor:

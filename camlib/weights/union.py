@@ -20,6 +20,7 @@ from camlib.engine.masking import Masking, blend, filler_of
 from camlib.engine.scoring import Writer
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
+from camlib.weights.budget import Read, details_of, map_errors
 from camlib.weights.score import SCORES, blank_logits, blank_probabilities, masked_scores, of_class, scores_of
 
 __all__ = ["Union", "amd", "ams", "amu", "blank_probabilities", "kept_probabilities", "region_map", "union_cam"]
@@ -59,7 +60,12 @@ def amd(trace: Trace, target: Tensor, theta: float = 10.0) -> Tensor:
 
 
 def region_map(
-    trace: Trace, target: Tensor, filler: str = "mean", score: str = "probability", relu: bool = True
+    trace: Trace,
+    target: Tensor,
+    filler: str = "mean",
+    score: str = "probability",
+    relu: bool = True,
+    passes: int | None = None,
 ) -> Tensor:
     """The region-score map: Score-CAM, [B, h, w] (Hu et al. 2024, sec. 3.2).
 
@@ -68,8 +74,9 @@ def region_map(
         filler: what stands behind each mask, see :class:`camlib.engine.masking.Masking`.
         score: "probability" or "logit" of the class for each masked picture.
         relu: rectify the sum, as Score-CAM does (Wang et al. 2019, eq. 5).
+        passes: a budget, as for ``score-cam``.
     """
-    weights = masked_scores(trace, target, Masking(filler=filler), score)
+    weights = masked_scores(trace, target, Masking(filler=filler, passes=passes), score)
     maps = framework.class_activation_map(weights, trace.activations)
     return maps.relu() if relu else maps
 
@@ -178,6 +185,7 @@ def union_cam(
     clamp: bool = True,
     rescale: bool = True,
     rectified: str = "region",
+    passes: int | None = None,
 ) -> Detailed:
     """The map that :func:`ams` selects, [B, h, w], with the branch that won and the weights as details.
 
@@ -191,6 +199,7 @@ def union_cam(
         rescale: scale the union to [0, 1] before eq. 7; False takes eq. 7 as printed.
         rectified: which maps get a ReLU: "region" (eq. 2 prints none, Score-CAM's eq. 5 one), "both" or "neither".
             It matters where feature maps have negative values, and nowhere else.
+        passes: a budget for the region map, as for ``score-cam``; the details tell of that map's error.
 
     Raises:
         ValueError: an option has another value than those named.
@@ -198,8 +207,9 @@ def union_cam(
     for name, given, allowed in (("score", score, SCORES), ("rectified", rectified, RECTIFIED)):
         if given not in allowed:
             raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
-    denoised, region = amd(trace, target, theta), region_map(trace, target, filler, score, rectified != "neither")
+    denoised = amd(trace, target, theta)
     denoised = denoised.relu() if rectified == "both" else denoised
+    region = region_map(trace, target, filler, score, rectified != "neither", passes)
     united = amu(trace, target, denoised, region, filler, score, clamp)
     maps, beta, won = ams(trace, target, united, filler, score, rescale)
     return Detailed(
@@ -211,6 +221,18 @@ def union_cam(
                 "beta_region": float(united.beta_region[b]),
                 "beta_union": float(beta[b]),
             }
-            for b in range(len(maps))
+            | found
+            for b, found in enumerate(_region_details(trace, target, filler, score, region, rectified, passes))
         ),
     )
+
+
+def _region_details(
+    trace: Trace, target: Tensor, filler: str, score: str, region: Tensor, rectified: str, passes: int | None
+) -> tuple[dict[str, object], ...]:
+    """What a budget did to the region map; nothing without one."""
+    if passes is None:
+        return ({},) * len(region)
+    masking = Masking(filler=filler, passes=passes)
+    weights = masked_scores(trace, target, masking, score)
+    return details_of(map_errors(trace, target, weights, Read(masking, score)), region, rectified != "neither")

@@ -169,10 +169,21 @@ def test_peers_run_at_their_default_and_at_their_best_batch(made):
     settings = rows[(rows["case"] == "score-cam") & (rows["library"] == "loud")]["setting"]
     assert set(settings) == {f"best batch {best}", "default batch 16"}
     asked = [asked[2] for asked in library.asked if asked[:2] == ("score", "features")]
-    assert asked == [best] * SETUP.rounds  # the fastest peer runs whole in every round ...
+    assert asked == [best] * 2 * SETUP.rounds  # the fastest peer runs whole in every round of both cases ...
     default = rows[(rows["case"] == "score-cam") & (rows["setting"] == "default batch 16")]
     assert list(default["timed"]) == [8 + 2]  # ... and its default batch at the narrow layer of 8 channels, scaled
     assert list(default["passes"]) == [6 + 2]
+
+
+def test_a_budget_is_compared_with_all_passes_and_with_peers(made):
+    rows, _, _ = made
+    timed = rows[(rows["case"] == "budget") & (rows["unit"] == "s")]
+    ours = timed[timed["library"] == "camlib"].drop_duplicates("setting").set_index("setting")["passes"]
+    assert ours.to_dict() == {"budget K/8": 2, "exact": 6, "score-cam, budget K/8": 2}  # of 6 live channels
+    assert set(timed["library"]) == {"camlib", "loud"}
+    assert (timed[timed["setting"] == "budget K/8"]["ratio"] == 1).all()
+    assert list(timed[timed["library"] == "loud"]["passes"]) == [6 + 2] * SETUP.rounds
+    assert set(rows[(rows["case"] == "budget") & (rows["unit"] == "r")]["setting"]) > {"exact"}
 
 
 def test_limit_runs_as_many_passes_as_camlib(toy):

@@ -435,6 +435,7 @@ READINGS = [
     ("union-cam", {"rescale": False}),
     ("union-cam", {"rectified": "both"}),
     ("union-cam", {"filler": "black"}),
+    *((name, {"passes": 4}) for name in METHODS if "passes" in METHODS[name].options),
 ]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from camlib.compendium.bench.budget import budget_jobs
 from camlib.compendium.bench.machine import has_bfloat16
 from camlib.compendium.bench.memory import PEAK, extra_memory
 from camlib.compendium.bench.peers import GRADIENT, LOADERS, Peer
@@ -22,8 +23,8 @@ from camlib.engine import runtime
 from camlib.engine.folding import shared_copy
 
 CASES = (
-    "batch", "score-cam", "five-classes", "six-methods", "seven-methods", "ablation-cam", "gradient", "memory",
-    "allocator",
+    "batch", "score-cam", "budget", "five-classes", "six-methods", "seven-methods", "ablation-cam", "gradient",
+    "memory", "allocator",
 )  # fmt: skip
 SEVEN = (*GRADIENT, "ablation-cam", "score-cam-softmax", "sa-cam")
 PEER_BATCHES = (4, 8, 16)
@@ -129,14 +130,26 @@ class Bench:
         ]
         if has_bfloat16():
             jobs.append(Job("camlib", "bfloat16", self._exact(wide, precision="bfloat16"), wide.live))
-        short = {"rounds": 1} if self.whole else {"rounds": 1, "timed": self.narrow.channels + BESIDES}
-        fastest = min(self._scoring, key=lambda peer: self._pilot[peer.name], default=None)
         for peer in self._scoring:
-            best, default = self.best[peer.name], peer.batch["score"]
-            how = {} if peer is fastest else short
-            jobs.append(self._score(peer, best, wide, f"best batch {best}", **how))
-            jobs.append(self._score(peer, default, wide, f"default batch {default}", **short))
+            default = peer.batch["score"]
+            jobs.append(self._at_its_best(peer))
+            jobs.append(self._score(peer, default, wide, f"default batch {default}", **self._short))
         self._record("score-cam", wide, jobs, self.rounds)
+
+    def _at_its_best(self, peer: Peer) -> Job:
+        """A peer's Score-CAM at its best batch; the fastest peer runs whole and in every round."""
+        fastest, best = min(self._scoring, key=lambda each: self._pilot[each.name]), self.best[peer.name]
+        how = {} if peer is fastest else self._short
+        return self._score(peer, best, self.wide, f"best batch {best}", **how)
+
+    @property
+    def _short(self) -> dict[str, int]:
+        """How a peer's long job runs that is not the fastest."""
+        return {"rounds": 1} if self.whole else {"rounds": 1, "timed": self.narrow.channels + BESIDES}
+
+    def _budget(self) -> None:
+        peers = [self._at_its_best(peer) for peer in self._scoring]
+        self._record("budget", self.wide, budget_jobs(self.wide, self._exact, peers, self.rounds), self.rounds)
 
     def _five_classes(self) -> None:
         narrow = self.narrow

@@ -1,0 +1,84 @@
+"""The rows as they are kept, and what they say."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from camlib import paths
+
+OUT = paths.DATA / "evidence" / "budget.parquet"
+COLUMNS = {
+    "picture": "name of the file, or the number of the scene",
+    "network": "name in the zoo",
+    "layer": "layer of the maps",
+    "choice": "how the scored channels were chosen, see CHOICES; exact: all of them",
+    "part": "the budget is K/part passes",
+    "passes": "masked pictures that are scored",
+    "live": "K, channels that are not constant",
+    "r": "correlation of the rectified map with the exact one",
+    "expected": "correlation that the method itself expects, where it does",
+    "seconds": "processor time: copy of the network, choice, interpolation, and passes/K of what all scores take",
+}
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Median, 5th percentile and smallest r of each network, layer, choice and part, with n and mean passes."""
+    found = rows[rows["choice"] != "exact"].groupby(["network", "layer", "choice", "part"], sort=False)
+    return found.agg(
+        n=("r", "size"), passes=("passes", "mean"), median=("r", "median"), low=("r", lambda r: r.quantile(0.05)),
+        least=("r", "min"),
+    ).reset_index()  # fmt: skip
+
+
+def knowledge(rows: pd.DataFrame) -> pd.DataFrame:
+    """How well the expected correlation knows the true one, by network, layer and part.
+
+    ``spearman`` of 1 − expected with 1 − r over the pictures; ``ratio``, the median of (1 − r)/(1 − expected);
+    ``speed``, the median of the exact scores' processor time over the budget's.
+    """
+    keys, found = ["network", "layer"], []
+    exact = rows[rows["choice"] == "exact"].set_index([*keys, "picture"])["seconds"]
+    for (network, layer, part), some in rows[rows["choice"] == "budget"].groupby([*keys, "part"], sort=False):
+        missed, expected = 1 - some["r"], 1 - some["expected"]
+        whole = exact.loc[network, layer].loc[some["picture"]].to_numpy()
+        found.append(
+            {"network": network, "layer": layer, "part": part, "n": len(some)}
+            | {"spearman": missed.corr(expected, "spearman")}
+            | {"ratio": (missed / expected).median(), "speed": float(np.median(whole / some["seconds"]))}
+        )
+    return pd.DataFrame(found)
+
+
+def write(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any], out: Path = OUT) -> pd.DataFrame:
+    """The rows as a Parquet file and its record beside it; returns them as a table."""
+    frame = pd.DataFrame(rows)[list(COLUMNS)]
+    small = dict.fromkeys(("r", "expected", "seconds"), "float32") | {"part": "int16"}
+    frame = frame.astype(small | dict.fromkeys(("passes", "live"), "int32"))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    frame.to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
+    temporary.replace(out)
+    replace_file(out.with_suffix(".json"), (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    return frame
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def read(out: Path = OUT) -> pd.DataFrame:
+    """The rows; FileNotFoundError says how to make them."""
+    if not out.exists():
+        raise FileNotFoundError(f"{out.name} is not there; python -m camlib.evaluate.budget --samples DIR makes it.")
+    return pd.read_parquet(out, engine="pyarrow")

@@ -1,0 +1,58 @@
+"""The curves of budgets: what the lines hold, and that wrong rows are named."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from camlib import plots
+
+
+@pytest.fixture(autouse=True)
+def _closed_figures():
+    plots.style()
+    yield
+    plt.close("all")
+
+
+def rows(networks=("a", "b"), pictures: int = 5) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    made = [
+        {"network": network, "layer": "last", "choice": choice, "part": part, "picture": str(i)}
+        | {"r": 1 - random.uniform(0.01, 0.2), "expected": 1 - random.uniform(0.01, 0.2)}
+        for network in networks
+        for choice in ("budget", "random")
+        for part in (8, 4, 2)
+        for i in range(pictures)
+    ]
+    return pd.DataFrame(made)
+
+
+def test_lines_are_medians_and_points_are_pictures():
+    table = rows()
+    figure = plots.budget_figure(table, part=4, titles={("a", "last"): "A"})
+    first, second, last = figure.axes
+    assert (first.get_title(), second.get_title()) == ("A", "b, last")
+    line = next(line for line in first.get_lines() if line.get_label() == "budget")
+    budget = table[(table["network"] == "a") & (table["choice"] == "budget")]
+    for share, missed in zip(*line.get_data(), strict=True):
+        assert missed == pytest.approx(1 - budget[budget["part"] == round(1 / share)]["r"].median())
+    points = next(line for line in last.get_lines() if line.get_label() == "A")
+    here = budget[budget["part"] == 4]
+    assert np.allclose(points.get_xdata(), 1 - here["expected"])
+    assert np.allclose(points.get_ydata(), 1 - here["r"])
+
+
+def test_no_map_is_closer_than_the_rounding_of_rows():
+    table = rows(("a",)).assign(r=1.0)
+    line = next(line for line in plots.budget_figure(table).axes[0].get_lines() if line.get_label() == "budget")
+    assert (line.get_ydata() == 1e-7).all()
+
+
+def test_rows_without_a_column_or_a_budget_are_refused():
+    with pytest.raises(ValueError, match=r"no column \['expected'\]"):
+        plots.budget_figure(rows().drop(columns="expected"))
+    with pytest.raises(ValueError, match="no row of the choice 'budget'"):
+        plots.budget_figure(rows().query("choice == 'random'"))
