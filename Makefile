@@ -50,7 +50,7 @@ HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(H
 BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536870912:glibc.malloc.trim_threshold=1073741824
 
 .DELETE_ON_ERROR:
-.PHONY: help figures notebooks test unit lint verify map errata bench train lab env clean paper paper-run $(NAMES)
+.PHONY: help figures notebooks test unit lint verify map errata evidence bench train lab env clean paper paper-run $(NAMES)
 
 help:
 	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
@@ -62,6 +62,7 @@ help:
 	@echo "make lint        ruff, check and format"
 	@echo "make map         the floors of the package, read from its imports; MAP=--renew writes them into the README"
 	@echo "make errata      measures what slips and open places of the sources change: data/errata.csv, figures/errata.md"
+	@echo "make evidence    makes missing rows of data/evidence, in hours, JOBS=2; goes on after a kill (SAMPLES=DIR: photographs, too)"
 	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
 	@echo "make paper IMAGENET=DIR VOC=DIR   the papers' own networks and data into figures-paper/; LIMIT=100: pictures a table"
 	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one; CIFAR10=DIR): data/trained/"
@@ -128,6 +129,12 @@ map: $(STAMP)
 # About three minutes; the same seed and thread count give the same numbers on the same kind of machine.
 errata: $(STAMP)
 	$(HEADLESS) $(VENV) -m camlib.compendium.errata measure
+
+# Hours on two cores; every chunk is kept in build/evidence, so it can be stopped at any time and goes on where it was.
+evidence: $(STAMP)
+	@for i in $$(seq 0 $$(($(JOBS) - 1))); do $(HEADLESS) $(BUFFERS) $(VENV) -m camlib.evaluate.evidence make --share $$i/$(JOBS) \
+	    $(if $(SAMPLES),--samples "$(SAMPLES)") & done; wait
+	@$(HEADLESS) $(VENV) -m camlib.evaluate.evidence collect $(if $(SAMPLES),--samples "$(SAMPLES)")
 
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)

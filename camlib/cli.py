@@ -7,6 +7,7 @@
     camlib methods
     camlib networks "*lite*"
     camlib evaluate --photos --out build/photos
+    camlib evidence check
     camlib figures sa-fig-04
 
 Exit status 0: everything was made; 1: something could not be made, and it was named; 2: the call itself is wrong.
@@ -37,6 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from camlib.evaluate.__main__ import main as evaluate
 
         return evaluate(words[1:])
+    if words[:1] == ["evidence"]:
+        from camlib.evaluate.evidence.__main__ import main as evidence
+
+        return evidence(words[1:])
     parser = _parser()
     options = parser.parse_args(words)
     if options.completion:
@@ -190,7 +195,7 @@ def _completion(parser: argparse.ArgumentParser) -> str:
     """A completion script for bash: ``eval "$(camlib --completion)"``."""
     commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
     options = sorted({o for sub in commands.values() for a in sub._actions for o in a.option_strings})
-    return _COMPLETION.format(commands=" ".join([*commands, "evaluate"]), options=" ".join(options))
+    return _COMPLETION.format(commands=" ".join([*commands, "evaluate", "evidence"]), options=" ".join(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -230,6 +235,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(act=act)
     for sub in commands.choices.values():
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands.add_parser("evidence", help="rows that the claims stand on: camlib evidence --help")
     commands.add_parser("evaluate", help="many pictures, methods and metrics into tables: camlib evaluate --help")
     return parser
 

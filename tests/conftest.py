@@ -12,7 +12,7 @@ import torch
 from hypothesis import settings
 
 from camlib import checkpoints, metrics, paths, registry
-from camlib.compendium import manifest
+from camlib.compendium import gallery, manifest, verdicts
 from camlib.engine import runtime
 
 matplotlib.use("Agg")
@@ -38,6 +38,8 @@ def own_repository(tmp_path, monkeypatch):
         monkeypatch.setattr(paths, name.upper(), tmp_path / name)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(manifest, "_made_here", set())
+    monkeypatch.setattr(verdicts, "RULES", {})
+    monkeypatch.setattr(gallery, "highlights", lambda: ["1. A finding."])
     return tmp_path
 
 

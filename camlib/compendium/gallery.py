@@ -10,8 +10,9 @@ from typing import Any
 from camlib import paths
 from camlib.compendium.captions import caption_text, mark_text
 from camlib.compendium.errata import page as errata
+from camlib.compendium.highlights import highlights
 from camlib.compendium.items import FILE, ITEMS, KINDS, PAPERS, Item
-from camlib.compendium.ledger import by_paper, claims, claims_text, verdict_text
+from camlib.compendium.ledger import claims, claims_text, counts_text, enter_ruled
 from camlib.compendium.manifest import manifest
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
@@ -23,6 +24,7 @@ def gallery() -> list[str]:
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
     """
     lines = []
+    enter_ruled()
     for path, text in _generated_files().items():
         write_file(path, text.encode())
         lines.append(f"wrote {_relative(path)}")
@@ -196,13 +198,13 @@ def items_block() -> str:
 
 
 def claims_block() -> str:
-    """One line a claim with its verdict."""
-    rows = by_paper(claims())
+    """The findings to remember, and how many claims have which verdict."""
+    rows = claims()
     if not rows:
-        return "No notebook has decided a claim yet."
-    lines = [f"- {row['claim']} ({PAPERS[row['paper']]}): **{verdict_text(row)}**" for row in rows]
+        return "No claim is decided yet."
     link = _from(paths.ROOT, paths.FIGURES / "claims.md")
-    return "\n".join([*lines, "", f"Evidence on both sides, numbers and intervals: [the ledger]({link})."])
+    count = f"All {len(rows)} claims with effects, intervals and numbers of pictures: [the ledger]({link})"
+    return "\n".join([*highlights(), "", f"{count}; {counts_text(rows)}."])
 
 
 def _ranges(names: Sequence[str]) -> str:

@@ -38,8 +38,8 @@ def enter(
 ) -> str:
     """Enter one claim; the line "claim: verdict". ``ours`` is a sentence or a number, kept to three digits.
 
-    ``interval`` is (low, high). Where rows decide the claim, theirs stand in the place of interval and verdict, and
-    what the notebook measures stays beside them. Raises ValueError for a verdict that does not exist.
+    ``interval`` is (low, high). Where rows decide the claim, their effect and verdict stand in the ledger, and what the
+    notebook measures on its pictures stays beside them. Raises ValueError for a verdict that does not exist.
     """
     if verdict not in VERDICTS:
         raise ValueError(f"{claim_id}: verdict is {verdict!r}; expected one of {list(VERDICTS)}")
@@ -54,9 +54,9 @@ def enter(
         **mark(),
     }
     if claim_id in verdicts.RULES:
-        row = row_of(claim_id) | {"notebook says": row["ours"]} | mark()
+        row = row_of(claim_id) | {"notebook says": row["ours"], "notebook verdict": verdict} | mark()
     update("claims.json", lambda entries: entries.update({claim_id: row}))
-    return f"{row['claim']}: {verdict_text(row)}"
+    return f"{row['claim']}: {_told(row)}"
 
 
 def row_of(claim_id: str) -> dict[str, Any]:
@@ -82,9 +82,8 @@ def enter_ruled() -> None:
 
     def renew(entries: dict[str, Any]) -> None:
         for claim_id, row in found.items():
-            entries[claim_id] = {
-                name: v for name, v in entries.get(claim_id, {}).items() if name == "notebook says"
-            } | row
+            said = {name: v for name, v in entries.get(claim_id, {}).items() if name.startswith("notebook ")}
+            entries[claim_id] = row | said
 
     update("claims.json", renew)
 
@@ -93,6 +92,13 @@ def verdict_text(row: Mapping[str, Any]) -> str:
     """The verdict of a claim, with the number of pictures that would decide it, or that it cannot be compared."""
     needed = f" (decided by n = {row['needed']:,})" if row.get("needed") else ""
     return f"{row['verdict']}{needed}" + (", not comparable" if "not_comparable" in row else "")
+
+
+def _told(row: Mapping[str, Any]) -> str:
+    """What a notebook says of a claim: its verdict, and that of the rows where these decide."""
+    if "notebook verdict" not in row:
+        return verdict_text(row)
+    return f"{row['notebook verdict']} on these pictures; by the rows of the ledger: {verdict_text(row)}"
 
 
 def by_paper(rows: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -156,5 +162,5 @@ def _said(row: Mapping[str, Any]) -> str:
 def notebook_text(rows: Mapping[str, Any], notebook: str) -> str:
     """The claims of one notebook as the table at its end."""
     decided = [row for row in rows.values() if row["notebook"] == notebook]
-    lines = [f"| {row['claim']} | {row['ours']} | **{verdict_text(row)}** |" for row in decided]
+    lines = [f"| {row['claim']} | {row.get('notebook says', row['ours'])} | **{_told(row)}** |" for row in decided]
     return "\n".join(["| claim | measured here | verdict |", "|---|---|---|", *lines])

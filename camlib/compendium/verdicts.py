@@ -143,14 +143,43 @@ def make_rules(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Rule]:
 RULES: Mapping[str, Rule] = MappingProxyType(make_rules(read_table(FILE)))
 
 
-def decide_by(rule: Rule, rows: pd.DataFrame) -> Decision:
+class Grouped:
+    """Rows that are looked up by population, method and removed common map; built once for many rules."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self._rows = rows
+        self._places = rows.groupby(["network", "layer", "kind", "method", "common"], observed=True).indices
+        self._pictures, _ = pd.factorize(rows["picture"])
+        targets, self._classes = pd.factorize(rows["target"])
+        self._keys = self._pictures * len(self._classes) + targets
+        self._known: dict[tuple[Any, ...], tuple[np.ndarray, np.ndarray]] = {}
+
+    def values(self, where: Population, method: str, common: str, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """(keys of picture and class, ascending, values of the metric) where it has one."""
+        name = (where, method, common, metric)
+        if name not in self._known:
+            places = self._places.get((where.network, where.layer, where.kind, method, common), np.array([], dtype=int))
+            found = self._rows[metric].iloc[places].to_numpy(dtype="float64", na_value=np.nan)
+            places = places[np.isfinite(found)]
+            order = np.argsort(self._keys[places])
+            self._known[name] = self._keys[places][order], found[np.isfinite(found)][order]
+        return self._known[name]
+
+    def picture_means(self, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Mean over the classes of each picture."""
+        _, owner = np.unique(keys // len(self._classes), return_inverse=True)
+        return np.bincount(owner, values) / np.bincount(owner)
+
+
+def decide_by(rule: Rule, rows: pd.DataFrame | Grouped) -> Decision:
     """What rows say of a rule; a population without rows is left out, and is "undecided" if none has any.
 
     ``rows``: network, layer, kind, picture, target, method, common and the metric's column, as
     :func:`camlib.evaluate.evidence.read` returns them.
     """
+    found = rows if isinstance(rows, Grouped) else Grouped(rows)
     measured = [
-        (each, m, r, _differences(rule, rows, each, m, r)) for each in rule.in_populations() for m, r in rule.pairs
+        (each, m, r, _differences(rule, found, each, m, r)) for each in rule.in_populations() for m, r in rule.pairs
     ]
     known = [entry for entry in measured if len(entry[3]) >= 2]
     contrasts = tuple(_judged(rule, known))
@@ -161,21 +190,15 @@ def decide_by(rule: Rule, rows: pd.DataFrame) -> Decision:
     return Decision(verdict, factor, by_population, contrasts)
 
 
-def _differences(rule: Rule, rows: pd.DataFrame, where: Population, method: str, rival: str | None) -> np.ndarray:
+def _differences(rule: Rule, rows: Grouped, where: Population, method: str, rival: str | None) -> np.ndarray:
     """Per-picture differences of a contrast, with the claim's side as plus; pictures where one has no value are out."""
-    here = rows[(rows["network"] == where.network) & (rows["layer"] == where.layer) & (rows["kind"] == where.kind)]
     sign = 1 if rule.better == "higher" else -1
-    first = _by_picture(here, rule.metric, method, rule.common)
+    keys, first = rows.values(where, method, rule.common, rule.metric)
     if rival is None:
-        return sign * (first.groupby("picture").mean() - rule.level).to_numpy()
-    second = _by_picture(here, rule.metric, rival, rule.against_common)
-    return sign * (first - second).dropna().groupby("picture").mean().to_numpy()
-
-
-def _by_picture(rows: pd.DataFrame, metric: str, method: str, common: str) -> pd.Series:
-    """The metric of a method by picture and class."""
-    chosen = rows[(rows["method"] == method) & (rows["common"] == common)]
-    return chosen.set_index(["picture", "target"])[metric].dropna().astype("float64")
+        return sign * (rows.picture_means(keys, first) - rule.level)
+    others, second = rows.values(where, rival, rule.against_common, rule.metric)
+    both, i, j = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
+    return sign * rows.picture_means(both, first[i] - second[j])
 
 
 def _judged(rule: Rule, measured: Sequence[tuple[Population, str, str | None, np.ndarray]]) -> Iterable[Contrast]:
@@ -265,4 +288,9 @@ def evidence() -> pd.DataFrame:
 @cache
 def decided(claim_id: str) -> Decision:
     """The decision of a claim that has a rule; KeyError for one that has none."""
-    return decide_by(RULES[claim_id], evidence())
+    return decide_by(RULES[claim_id], _grouped())
+
+
+@cache
+def _grouped() -> Grouped:
+    return Grouped(evidence())

@@ -8,7 +8,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["checking", "judging", "kept", "making", "populations", "scenes"],
+    submodules=["checking", "judging", "kept", "making", "photographs", "populations", "scenes"],
     submod_attrs={
         "kept": ["read", "record"],
         "populations": ["POPULATIONS", "Population"],

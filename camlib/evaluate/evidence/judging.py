@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from camlib.engine import masking
-from camlib.metrics import METRICS, Sample, shown_part
+from camlib.explanation import Explanation
+from camlib.metrics import METRICS, Sample, control_maps, shown_part
 
 PARTS = {"": "all", "_half": "half"}
 """End of a column's name -> part of the map through which the picture is seen, :func:`camlib.metrics.shown_part`."""
@@ -52,6 +55,41 @@ def correlations(maps: Tensor, other: Tensor) -> Tensor:
 def hits(maps: Tensor, masks: Tensor) -> Tensor:
     """Whether the largest value (the first in raster order) of each map [n, H, W] lies in the mask [H, W], bool [n]."""
     return masks.flatten()[maps.flatten(1).argmax(dim=1)] & (maps.flatten(1).amax(dim=1) > 0)
+
+
+def alike(map_: Tensor, other: Tensor) -> float | None:
+    """Correlation of two raw maps of one size; None for maps of pixels, and where one is flat."""
+    if map_.shape != other.shape:
+        return None
+    found = float(correlations(map_[None], other)[0])
+    return None if math.isnan(found) else found
+
+
+def columns_of(maps: Sequence[Explanation], controls: int | None = None) -> tuple[dict[str, list], list[Tensor]]:
+    """(columns, heatmaps) of the maps of one class, of which the first is the common one, ΣM.
+
+    ``controls``: seed of the controls that are added behind the maps; None: none.
+    """
+    columns = {
+        "method": [e.method for e in maps],
+        "common": [e.options.get("common", "keep") for e in maps],
+        "flat": [e.degenerate for e in maps],
+        "alike_sum": [alike(e.raw, maps[0].raw) for e in maps],
+    }
+    heatmaps = [e.heatmap for e in maps]
+    if controls is not None:
+        added = control_maps(tuple(heatmaps[0].shape), seed=controls)
+        columns["method"] += added
+        columns["common"] += ["keep"] * len(added)
+        columns["flat"] += [False] * len(added)
+        heatmaps += added.values()
+    return columns, heatmaps
+
+
+def as_rows(place: dict[str, Any], columns: dict[str, list]) -> list[dict[str, Any]]:
+    """One row a map; a column that ends before the controls leaves them without."""
+    count = len(columns["method"])
+    return [place | {name: values[i] for name, values in columns.items() if i < len(values)} for i in range(count)]
 
 
 def extents(maps: Tensor, level: float = 0.5) -> Tensor:
@@ -107,6 +145,6 @@ def with_metrics(rows: pd.DataFrame) -> pd.DataFrame:
         "average-increase": "rise",
         "average-increase-half": "rise_half",
     }
-    added = {name: 100 * rows[column].astype("float64") for name, column in percent.items()}
+    added = {name: 100 * rows[column].astype("float32") for name, column in percent.items()}
     share = (rows["energy"] / rows["on_objects"]).where(rows["on_objects"] > 0)
     return rows.assign(**added, class_share=share, overall=rows["insertion"] - rows["deletion"])

@@ -36,9 +36,9 @@ SHARES = (
 """Numbers in [-1, 1], kept to 1/1000: a mean over hundreds of pictures does not feel it."""
 MARKS = ("hit", "twins", "rise", "rise_half", "flat")
 """True or false, or not asked."""
-FACTS = ("network", "kind", "picture", "target", "probability", "area", "effect", "objects")
+FACTS = ("network", "kind", "picture", "target", "probability", "area", "effect", "objects", "right")
 """Of a picture and a class, in a file of their own: probability of the class, share of the area that it covers, by how
-much its logit falls without its objects, number of objects."""
+much its logit falls without its objects, number of objects; of a photograph whether the class is its label."""
 STEPS = 1000
 
 
@@ -50,7 +50,7 @@ def as_table(rows: Sequence[dict[str, Any]] | pd.DataFrame) -> pa.Table:
     frame = frame.sort_values(keys, key=lambda column: column.map(order) if column.name == "method" else column)
     arrays = {}
     for name in NAMES:
-        text = name != "picture" or frame[name].dtype == object
+        text = not pd.api.types.is_numeric_dtype(frame[name])
         arrays[name] = pa.array(frame[name].astype(str) if text else frame[name].astype("int32"))
     for name in SHARES:
         exact = frame[name].to_numpy(dtype="float64", na_value=np.nan)
@@ -64,9 +64,10 @@ def as_table(rows: Sequence[dict[str, Any]] | pd.DataFrame) -> pa.Table:
 def as_facts(facts: Sequence[dict[str, Any]] | pd.DataFrame) -> pa.Table:
     """Facts as they are stored."""
     frame = pd.DataFrame(facts).reindex(columns=FACTS).sort_values(["network", "kind", "picture", "target"])
-    return pa.Table.from_pandas(
-        frame.astype({"probability": "float32", "area": "float32", "effect": "float32"}), preserve_index=False
-    )
+    numbers = {"probability": "float32", "area": "float32", "effect": "float32", "objects": "float32"}
+    frame = frame.dropna(axis="columns", how="all")
+    kinds = {name: kind for name, kind in numbers.items() if name in frame}
+    return pa.Table.from_pandas(frame.astype(kinds), preserve_index=False)
 
 
 def write(table: pa.Table, file: Path) -> None:
@@ -93,9 +94,11 @@ def read(part: str = "scenes", folder: Path = EVIDENCE, **chosen: Any) -> pd.Dat
     if unknown := sorted(set(chosen) - set(NAMES)):
         raise ValueError(f"Rows have no column {unknown} to choose by; expected some of {NAMES}.")
     filters = [(name, "in", value if isinstance(value, list | tuple) else [value]) for name, value in chosen.items()]
-    frame = pq.read_table(_existing(folder / f"{part}.parquet"), filters=filters or None).to_pandas()
+    texts = [name for name in NAMES if name != "picture"]
+    file = _existing(folder / f"{part}.parquet")
+    frame = pq.read_table(file, filters=filters or None, read_dictionary=texts).to_pandas()
     for name in SHARES:
-        frame[name] = frame[name] / STEPS
+        frame[name] = (frame[name] / STEPS).astype("float32")
     return judging.with_metrics(frame)
 
 

@@ -29,6 +29,13 @@ HEADS = {
     "efficientnet-lite1": "Lite1",
 }
 """What stands behind the last maps, or which body it is: how pages call the network."""
+PHOTO_SEED = 2613
+"""Draws the order of the photographs. Which ones pilots had seen is not known, so a few may be among them."""
+PHOTO_CHUNK = 5
+PHOTOGRAPHS = 500
+"""Of the public set with one photograph for each ImageNet class."""
+CURVED_PHOTOGRAPHS = 100
+"""On the first of them also curves, SA-CAM (2K passes) and score-cam-binary (K passes of its own)."""
 PHOTO_NETWORKS = {"efficientnet-lite0": ("bn2", "blocks.4.2.bn2"), "efficientnet-lite1": ("bn2",)}
 LAYERS = ("last", "inner")
 SCENE_KINDS = {"one": (1, 1), "several": (2, 4)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from camlib.evaluate.evidence.populations import (
     VARIED,
 )
 from camlib.explanation import DegenerateMapWarning, Explanation, compare
-from camlib.metrics import Sample, control_maps, probability_score
+from camlib.metrics import Sample, probability_score
 from camlib.metrics.sample import Score
 from camlib.networks import Network
 from camlib.registry import METHODS
@@ -170,58 +169,30 @@ def explained(net: Network, layer: str, part: list[Case], asked: list[Version]) 
 def rows_of(net: Network, layer: str, kind: str, case: Case, found: list[Explanation], score: Score) -> list[Row]:
     """The rows of one scene at one layer, class by class and method by method; the first map is the common one, ΣM."""
     count, rows = len(case.targets), []
-    between = [_alike(a.raw, b.raw) for a, b in zip(found[::2], found[1::2], strict=True)] if count == 2 else None
     for slot, target in enumerate(case.targets):
-        maps = found[slot::count]
-        columns = _of_class(net, layer, kind, case, maps, score)
-        if slot == 0 and between:
-            columns["alike_class"] = between
+        columns, heatmaps = judging.columns_of(found[slot::count], case.number if kind == "one" else None)
+        columns |= _place(case, target, torch.stack(heatmaps))
+        if kind == "one":
+            columns |= _passes(net, layer, case, heatmaps, columns["common"], score)
+        if slot == 0 and count == 2:
+            pairs = zip(found[::2], found[1::2], strict=True)
+            columns["alike_class"] = [judging.alike(a.raw, b.raw) for a, b in pairs]
         place = {"network": net.name, "layer": layer, "kind": kind, "picture": case.number, "target": SHAPES[target]}
-        for i in range(len(columns["method"])):
-            rows.append(place | {name: values[i] for name, values in columns.items() if i < len(values)})
+        rows += judging.as_rows(place, columns)
     return rows
 
 
-def _of_class(
-    net: Network, layer: str, kind: str, case: Case, maps: list[Explanation], score: Score
+def _passes(
+    net: Network, layer: str, case: Case, heatmaps: list[Tensor], common: list[str], score: Score
 ) -> dict[str, list]:
-    """The columns of one class: its maps and, with one object, the controls behind them."""
-    target, common = maps[0].target, maps[0].raw
-    columns = {
-        "method": [e.method for e in maps],
-        "common": [e.options.get("common", "keep") for e in maps],
-        "flat": [e.degenerate for e in maps],
-        "alike_sum": [_alike(e.raw, common) for e in maps],
-    }
-    heatmaps = [e.heatmap for e in maps]
-    if kind == "one":
-        controls = control_maps(tuple(heatmaps[0].shape), seed=case.number)
-        heatmaps += controls.values()
-        for name, values in (
-            ("method", controls),
-            ("common", ["keep"] * len(controls)),
-            ("flat", [False] * len(controls)),
-        ):
-            columns[name] += list(values)
-    columns |= _place(case, target, torch.stack(heatmaps))
-    if kind == "one":
-        sample = Sample.of(net, case.inputs, heatmaps[0], target, score)
-        columns |= judging.behind(sample, heatmaps)
-        if case.number < CURVED:
-            curved = [
-                map_ if layer == "last" or common == "keep" else None
-                for map_, common in zip(heatmaps, columns["common"], strict=True)
-            ]
-            columns |= judging.curves(sample, curved)
+    """What the network says of the scene seen through the maps; on the first numbers the curves, too."""
+    sample = Sample.of(net, case.inputs, heatmaps[0], case.targets[0], score)
+    columns = judging.behind(sample, heatmaps)
+    if case.number < CURVED:
+        wanted = [layer == "last" or each == "keep" for each in common]
+        curved = [map_ if this else None for map_, this in zip(heatmaps, wanted, strict=True)]
+        columns |= judging.curves(sample, curved)
     return columns
-
-
-def _alike(map_: Tensor, other: Tensor) -> float | None:
-    """Pearson correlation of two maps of one size; None for maps of pixels, and where one is flat."""
-    if map_.shape != other.shape:
-        return None
-    found = float(judging.correlations(map_[None], other)[0])
-    return None if math.isnan(found) else found
 
 
 def _place(case: Case, target: int, heatmaps: Tensor) -> dict[str, list]:
