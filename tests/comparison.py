@@ -7,16 +7,13 @@ has to be drawn, or an error in its drawing would stay unseen, but not at its si
 from __future__ import annotations
 
 import os
-import tempfile
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import pytest
 from jupyter_client.manager import KernelManager
 
-from camlib import paths
 from camlib.compendium import kernels
 
 DOTS = 30
@@ -36,14 +33,6 @@ class ForkedKernelManager(KernelManager):
         """The command with this module as an extension of IPython, without a history that kernels share, and silent."""
         own = [f"--IPKernelApp.extra_extensions={__name__}", "--HistoryManager.hist_file=:memory:"]
         return super().format_kernel_cmd([*(extra_arguments or []), *own, *kernels.OwnKernelManager.options])
-
-
-def share(config: pytest.Config) -> None:
-    """Notebooks of this run, in all of its processes, share the masked pictures that they have in common."""
-    if paths.SHARED not in os.environ:  # else a worker: the process that started it has chosen the folder
-        folder = tempfile.TemporaryDirectory(prefix="camlib-")
-        os.environ[paths.SHARED] = folder.name
-        config.add_cleanup(folder.cleanup)
 
 
 def install() -> None:
