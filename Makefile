@@ -101,7 +101,7 @@ $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
 	@$(if $(LIST),echo $<,$(RUN) $<)
 
 $(RUNS)/08_union_cam.ipynb $(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
-$(RUNS)/14_cost.ipynb: $(wildcard data/evidence/budget.parquet)
+$(RUNS)/14_cost.ipynb $(RUNS)/17_the_law.ipynb: $(wildcard data/evidence/*.parquet)
 
 notebooks: figures
 	@$(VENV) -m camlib.compendium.notebook_runner publish $(RUNS)
