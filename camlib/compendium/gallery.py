@@ -16,8 +16,8 @@ from camlib.compendium.manifest import manifest
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
 NOTES = (
-    "A mark says what became of the paper's claim: ✓ holds, ✗ does not hold, ≈ no difference that matters, ⇄ depends "
-    f"on the network or layer, ? undecided here ([all claims](claims.md), [slips of the sources]({errata.NAME})). "
+    "A mark says what became of the paper's claim: ✓ holds, ✗ does not hold, = no difference that matters, ⇄ depends "
+    f"on the network or layer, · undecided ([all claims](claims.md), [slips of the sources]({errata.NAME})). "
     "A picture leads to its file; this page is generated from `manifest.json`."
 )
 
