@@ -15,7 +15,7 @@ from camlib.compendium.ledger import verdict_text
 from camlib.compendium.writing import markdown_table
 
 PICTURES = (".webp", ".png")
-MARKS = {"holds": "✓", "does not": "✗", "no difference": "≈", "depends": "⇄", "undecided": "?"}
+MARKS = {"holds": "✓", "does not": "✗", "no difference": "=", "depends": "⇄", "undecided": "·"}
 """Marks of verdicts by how they begin."""
 LONGEST = 24
 """Rows of a table that is shown; a longer one is folded."""

@@ -20,8 +20,8 @@ from camlib.compendium.records import sweep
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
 NOTES = (
-    "A mark says what became of the paper's claim: ✓ holds, ✗ does not hold, ≈ no difference that matters, ⇄ depends "
-    f"on the network or layer, ? undecided here ([all claims](claims.md), [slips of the sources]({errata.NAME})). "
+    "A mark says what became of the paper's claim: ✓ holds, ✗ does not hold, = no difference that matters, ⇄ depends "
+    f"on the network or layer, · undecided ([all claims](claims.md), [slips of the sources]({errata.NAME})). "
     f"Every method stands [beside a loop written from its paper]({loops.NAME}), every network that is trained here "
     f"[with its accuracy]({accuracies.NAME}). A picture leads to its file; this page is generated from `manifest.json`."
 )

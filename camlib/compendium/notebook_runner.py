@@ -32,7 +32,7 @@ import yaml
 from camlib import paths
 from camlib.compendium import kernels
 from camlib.compendium.lenient import remarks
-from camlib.compendium.notebook_cleaner import KERNEL, clean, problems, write
+from camlib.compendium.notebook_cleaner import KERNEL, clean, lighten, problems, write
 
 HEADLESS = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
 
@@ -71,7 +71,7 @@ def run(
         progress_bar=False,
         cwd=str(source.parent),
     )
-    cleaned = clean(executed)
+    cleaned = lighten(clean(executed))
     if not parameters and (found := problems(cleaned)):
         raise ValueError("\n".join([f"{source.name} cannot be committed as it ran:", *found]))
     return write(cleaned, target)
@@ -235,7 +235,7 @@ def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
 
 def _clean(options: argparse.Namespace) -> None:
     path = find_notebook(options.notebook)
-    write(clean(nbformat.read(path, as_version=4)), path)
+    write(lighten(clean(nbformat.read(path, as_version=4))), path)
 
 
 def _publish(options: argparse.Namespace) -> None:
