@@ -177,7 +177,7 @@ def _saying(name: str) -> Iterator[None]:
     """Whatever a reader of pictures raises inside the block becomes one sentence that names the picture."""
     try:
         yield
-    except _Refused:
+    except UnusablePicture:
         raise
     except Image.DecompressionBombError as error:
         raise ValueError(
@@ -189,7 +189,7 @@ def _saying(name: str) -> Iterator[None]:
         raise ValueError(f"{name} cannot be read as a picture: {what}.") from error
 
 
-class _Refused(ValueError):
+class UnusablePicture(ValueError):
     """A picture that can be read and is not usable; the message is complete."""
 
 
@@ -199,13 +199,13 @@ def _open(path: str | bytes) -> Image.Image:
         try:
             kind = os.stat(path).st_mode
         except FileNotFoundError:
-            raise _Refused(
+            raise UnusablePicture(
                 f"No picture at {name}. Give the path of an image file; camlib.list_photos() names the "
                 f"photographs that camlib.load_photo brings along."
             ) from None
         if not stat.S_ISREG(kind):  # reading a pipe would wait for somebody to write
             what = "a folder" if stat.S_ISDIR(kind) else "a pipe, socket or device"
-            raise _Refused(f"{name} cannot be read as a picture: it is {what}.")
+            raise UnusablePicture(f"{name} cannot be read as a picture: it is {what}.")
         with Image.open(path) as image:
             if all(image.size):
                 image.load()
@@ -235,10 +235,10 @@ def _scaled(image: Image.Image, twelve_bits: bool) -> Image.Image:
     """Gray pictures of 12, 16 or 32 bits in 8; of 32-bit ones the maximum tells whether 1, 255 or 65535 is white."""
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():
-        raise _Refused("The picture holds NaN or Inf. Replace those pixels before explaining it.")
+        raise UnusablePicture("The picture holds NaN or Inf. Replace those pixels before explaining it.")
     low, high = float(values.min()), float(values.max())
     if low < 0 or high > _SIXTEEN_BITS:
-        raise _Refused(
+        raise UnusablePicture(
             f"A gray picture lies in [0,1], [0,255] or [0,65535]; given values from {low:.3g} to {high:.3g}. Scale it."
         )
     if image.mode.startswith("I;16"):

@@ -85,12 +85,12 @@ class _Methods(Mapping[str, Method]):
     _all_here = False
 
     def _read(self) -> dict[str, Method]:
+        """The methods by name, in no order that counts."""
         if not self._all_here:
             self._all_here = True
             for wing in self.wings:
                 import_module(wing)
-        ranked = sorted(_methods.values(), key=self._rank)
-        return {method.name: method for method in ranked}
+        return _methods
 
     def _rank(self, method: Method) -> int:
         """Class activation maps before baselines before methods of others, whatever was imported first."""
@@ -101,7 +101,7 @@ class _Methods(Mapping[str, Method]):
         return self._read()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
+        return iter([method.name for method in sorted(self._read().values(), key=self._rank)])
 
     def __len__(self) -> int:
         return len(self._read())

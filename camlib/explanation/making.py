@@ -139,7 +139,7 @@ def _why_flat(method: Method, signed: Tensor, weights: Tensor | None, lost: bool
     if method.makes == "pixels" and not bool(signed.any()):
         return "nothing that was done to the picture changed the score of this class"
     if weights is not None and not bool(weights.any()):
-        return "every class activation weight is zero: no gradient of this class reaches the layer"
+        return f"every class activation weight is zero{_why_zero(method.passes)}"
     if not bool(signed.any()):
         return "weights and activations cancel everywhere"
     if float(signed.max()) <= 0:
@@ -148,3 +148,11 @@ def _why_flat(method: Method, signed: Tensor, weights: Tensor | None, lost: bool
             f"nothing: the layer speaks against this class. relu=False shows the signed map"
         )
     return "the map is constant"
+
+
+def _why_zero(passes: str) -> str:
+    """What a method that makes these passes asked the network in vain."""
+    if "backward" in passes:
+        return ": no gradient of this class reaches the layer"
+    asked = "masked" in passes or "tails" in passes
+    return ": no change of the picture, or of its maps, changed the score of this class" if asked else ""

@@ -78,13 +78,13 @@ def check_logits(logits: object, inputs: Tensor, network: str, names: list[str] 
     if not isinstance(logits, Tensor):
         given = f"dict with keys {sorted(map(str, logits))}" if isinstance(logits, dict) else type(logits).__name__
         raise TypeError(
-            f"{network} returned a {given}; expected logits [B, classes]. Wrap the module so that forward "
-            f"returns the one tensor of logits."
+            f"{network} returned a {given}; expected logits [B, classes]. Explain a function of the output, "
+            f"target=lambda y: ... with one number a picture, or wrap the module so that forward returns the logits."
         )
     if logits.dim() != 2 or logits.shape[0] != inputs.shape[0]:
         raise ValueError(
             f"{network} returned {list(logits.shape)} for {list(inputs.shape)}; expected logits "
-            f"[{inputs.shape[0]}, classes]. Pool or flatten the output before handing the module over."
+            f"[{inputs.shape[0]}, classes]. Explain a function of the output, target=lambda y: ..., or pool it first."
         )
     if not logits.shape[1]:
         raise ValueError(f"{network} returned {list(logits.shape)}: logits of no class at all. Give it a last layer.")
