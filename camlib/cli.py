@@ -7,6 +7,7 @@
     camlib methods
     camlib networks "*lite*"
     camlib evaluate --photos --out build/photos
+    camlib evidence check
     camlib figures sa-fig-04
     eval "$(camlib completion)"
 
@@ -39,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from camlib.evaluate.__main__ import main as evaluate
 
         return evaluate(words[1:])
+    if words[:1] == ["evidence"]:
+        from camlib.evaluate.evidence.__main__ import main as evidence
+
+        return evidence(words[1:])
     parser = _parser()
     options = parser.parse_args(words)
     if options.command is None:
@@ -265,6 +270,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(act=act)
     for sub in commands.choices.values():
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands.add_parser("evidence", help="rows that the claims stand on: camlib evidence --help")
     commands.add_parser("evaluate", help="many pictures, methods and metrics into tables: camlib evaluate --help")
     return parser
 

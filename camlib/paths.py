@@ -13,6 +13,8 @@ NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
 FIGURES = ROOT / os.environ.get("CAMLIB_FIGURES", "figures")
 """Where figures and tables go; CAMLIB_FIGURES (absolute, or relative to ROOT) sends them elsewhere."""
+SHARED = "CAMLIB_SHARED"
+"""The environment variable that names the folder through which notebooks share passes (engine/sharing.py)."""
 
 MACHINE_PATH = re.compile(r"(?<![\w.:/+-])/(?:root|home|Users|tmp|work|private|mnt|media)/|\b[A-Z]:\\Users\\")
 """A path that holds on one machine only; nothing that is committed may contain one."""

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from camlib import framework
-from camlib.engine import recording
+from camlib.engine import recording, sharing
 from camlib.engine.landmarks import Landmarks, stakes_of, survey
 from camlib.engine.linear_head import LinearHead, proven_head
 from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
@@ -265,9 +265,14 @@ class Trace:
         )
 
     def _masked_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
-        maps = self.unfolded(self.activations[b, channels])
-        write = masked_pictures(self.network, self.inputs[b], maps, masking)
-        return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
+        picture, maps = self.inputs[b], self.unfolded(self.activations[b, channels])
+
+        def made() -> Tensor:
+            write = masked_pictures(self.network, picture, maps, masking)
+            return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
+
+        known = (picture, self.logits[b], maps, repr(masking), repr(self.network.preprocess))
+        return sharing.once_a_run(self.network.module, known, made).to(self.logits)
 
     def _report_precision(self, masking: Masking) -> None:
         maps = self.unfolded(self.activations[0, sampled(self.live[0].nonzero().flatten())])

@@ -182,8 +182,7 @@ def guided_score_cam(
     artifacts. ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives
     the signed colors. ``passes`` is a budget, as for ``score-cam``; the details tell of the heatmap's error.
     """
-    product = guided_product(trace, target, signal, passes)
-    saliency = product.abs().flatten(1, -len(trace.size) - 1).sum(dim=1).float()
+    saliency = guided_product(trace, target, signal, passes).abs().flatten(1, -len(trace.size) - 1).sum(dim=1).float()
     ceiling = saliency.flatten(1).quantile(clip, dim=1)
     cut = torch.minimum(saliency, ceiling.view(-1, *[1] * len(trace.size)))
     if passes is None:

@@ -44,23 +44,26 @@ def save(
     n: int | None,
     seed: int | None,
     differs: str | None = None,
+    finding: str | None = None,
     vector: bool = False,
     profile: str = "offline",
     extra: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
     """Write a figure or a table to ``figures/<paper>/<item>.*`` and enter it in the manifest.
 
-    A Figure becomes .png (150 dpi, coarser only if it must be) and, with ``vector``, also .pdf; a DataFrame becomes
-    .csv and .md. ``extra`` adds tables beside it: {"rows": frame} writes <item>-rows.csv. Calling it again replaces
-    the files. Where this process has loaded weights that are not the published ones, the item is marked as not
-    comparable. Raises ValueError for an unknown item, an empty caption, a figure for a table item (or the reverse),
-    or a picture over 400 KB; TypeError for another object.
+    A Figure becomes .webp if it shows photographs, else .png, 1440 pixels wide, and, with ``vector``, also .pdf; a
+    DataFrame becomes .csv and .md. ``extra`` adds tables beside it: {"rows": frame} writes <item>-rows.csv. Calling it
+    again replaces the files. Texts of a figure that nobody can read are entered under "texts". Where this process has
+    loaded weights that are not the published ones, the item is marked as not comparable. Raises ValueError for an
+    unknown item, an empty caption, a figure for a table item (or the reverse), or a picture over 600 KB; TypeError for
+    another object.
     """
     item = find_item(item_id)
     if not caption.strip():
         raise ValueError(f"{item_id}: caption is empty; say what is shown")
     _check_kind(made, item)
-    contents = figure_files(made, item_id, vector) if isinstance(made, Figure) else table_files(made, item_id)
+    drawn = isinstance(made, Figure)
+    contents, texts = figure_files(made, item_id, vector) if drawn else (table_files(made, item_id), [])
     for part, frame in (extra or {}).items():
         contents[f"{item_id}-{part}.csv"] = csv_bytes(frame)
     facts = {
@@ -70,8 +73,10 @@ def save(
         "n": n,
         "seed": seed,
         "differs": differs,
+        **({"finding": finding.strip()} if finding else {}),
         "profile": profile,
         "files": {},
+        **({"texts": texts} if texts else {}),
         **mark(network),
     }
     files = {f"{item.paper}/{name}": content for name, content in contents.items()}
@@ -126,7 +131,8 @@ def _fresh(item: Item, entries: dict[str, Any]) -> dict[str, Any]:
 
 def _enter(item: Item, facts: dict[str, Any], entries: dict[str, Any]) -> None:
     """Put files and caption of an item into the entries, in place of what an older run made."""
-    entries.get(item.id, {}).pop("files", None)
+    for name in ("files", "texts", "finding"):
+        entries.get(item.id, {}).pop(name, None)
     _fresh(item, entries).update(facts)
 
 

@@ -18,6 +18,7 @@ import ast
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection, get_context
@@ -31,7 +32,7 @@ import yaml
 from camlib import paths
 from camlib.compendium import kernels
 from camlib.compendium.lenient import remarks
-from camlib.compendium.notebook_cleaner import KERNEL, clean, problems, write
+from camlib.compendium.notebook_cleaner import KERNEL, clean, lighten, problems, write
 
 HEADLESS = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
 
@@ -70,7 +71,7 @@ def run(
         progress_bar=False,
         cwd=str(source.parent),
     )
-    cleaned = clean(executed)
+    cleaned = lighten(clean(executed))
     if not parameters and (found := problems(cleaned)):
         raise ValueError("\n".join([f"{source.name} cannot be committed as it ran:", *found]))
     return write(cleaned, target)
@@ -168,6 +169,12 @@ def _run_several(options: argparse.Namespace) -> int:
     found = [find_notebook(notebook) for notebook in options.notebooks]
     if kernels.can_fork():
         kernels.preload(found)
+    with tempfile.TemporaryDirectory(prefix="camlib-") as shared:
+        os.environ[paths.SHARED] = shared
+        return _run_at_the_same_time(found, options)
+
+
+def _run_at_the_same_time(found: list[Path], options: argparse.Namespace) -> int:
     context = get_context("fork" if kernels.can_fork() else "spawn")
     waiting = [
         context.Process(target=_run_in_child, args=(_with(options, notebooks=[path]),), name=path.stem)
@@ -228,7 +235,7 @@ def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
 
 def _clean(options: argparse.Namespace) -> None:
     path = find_notebook(options.notebook)
-    write(clean(nbformat.read(path, as_version=4)), path)
+    write(lighten(clean(nbformat.read(path, as_version=4))), path)
 
 
 def _publish(options: argparse.Namespace) -> None:

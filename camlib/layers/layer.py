@@ -64,6 +64,11 @@ class Layer:
         """The inverse of :meth:`fold`."""
         return values if len(self.size) == 2 else values.reshape(*values.shape[:-2], *self.size)
 
+    def title(self, word: str = "") -> str:
+        """The layer for a reader, "last layer (7 × 7 × 1280)": a word or else its name, and height, width, channels."""
+        sizes = " \N{MULTIPLICATION SIGN} ".join(map(str, (*self.size, self.channels)))
+        return f"{word or self.name} ({sizes})"
+
     def to_maps(self, output: Tensor) -> Tensor:
         """Read the layer's output (behind the rectifier where the name says so) as feature maps [B, K, h, w]."""
         output = output.dequantize() if output.is_quantized else output

@@ -321,10 +321,7 @@ class Network:
         return name
 
     def layers(self, depth: int | None = None) -> list[Layer]:
-        """The layers that can be explained, in order of computation, with the size of their feature maps.
-
-        ``depth`` limits the list to names with at most so many parts ("layer4" has one, "layer4.1" two).
-        """
+        """The layers that can be explained, in order of computation; ``depth``: names of at most so many parts."""
         try:
             found = self.survey().layers
         except (TypeError, ValueError):  # an output that is no logits: a segmentation, a detector
@@ -343,6 +340,10 @@ class Network:
         output is not a spatial map, or when it runs several times in a pass and the call is not named.
         """
         return self.layer_of(layer, self.survey(inputs))
+
+    def layer_title(self, layer: str | nn.Module | None = None) -> str:
+        """A layer for a reader: "last layer (7 × 7 × 1280)" for the default one, else its name, with its sizes."""
+        return (found := self.find_layer(layer)).title("last layer" * (found.name == self.default_layer.name))
 
     def layer_of(self, layer: str | nn.Module | None, survey: Survey) -> Layer:
         """:meth:`find_layer` in a survey that is at hand."""

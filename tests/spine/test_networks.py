@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 from torchvision.transforms import v2
 
-from camlib import Layer, Network, Preprocess, Trace, explain
+from camlib import Layer, Network, Preprocess, Trace, explain, load_network
 from camlib.data.classes import imagenet_classes
 
 
@@ -544,3 +544,11 @@ def test_a_class_in_many_forms(target):
 def test_repr_says_what_it_is():
     net = network(seeded(Gap), (32, 48), name="small")
     assert repr(net) == "Network('small', input 32x48, target layer found by itself)"
+
+
+def test_a_layer_is_named_for_a_reader():
+    net = load_network("efficientnet-lite0")
+    assert net.layer_title() == "last layer (7 × 7 × 1280)"
+    assert net.layer_title("bn2") == net.layer_title()
+    assert net.layer_title("blocks.4.2.bn2") == "blocks.4.2.bn2 (14 × 14 × 672)"
+    assert net.find_layer("blocks.4.2.bn2").title("an inner layer") == "an inner layer (14 × 14 × 672)"
