@@ -8,27 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from camlib import paths
+from camlib.compendium import accuracies
 from camlib.compendium.errata import page as errata
 from camlib.compendium.exhibits import gallery_text, notebook_link
+from camlib.compendium.highlights import highlights
 from camlib.compendium.items import FILE, ITEMS, PAPERS
-from camlib.compendium.ledger import by_paper, claims, claims_text, verdict_text
+from camlib.compendium.ledger import claims, claims_text, counts_text, enter_ruled
+from camlib.compendium.loops import page as loops
 from camlib.compendium.manifest import manifest
+from camlib.compendium.records import sweep
 from camlib.compendium.writing import markdown_table, sha256, write_file
 
 NOTES = (
     "A mark says what became of the paper's claim: ✓ holds, ✗ does not hold, = no difference that matters, ⇄ depends "
     f"on the network or layer, · undecided ([all claims](claims.md), [slips of the sources]({errata.NAME})). "
-    "A picture leads to its file; this page is generated from `manifest.json`."
+    f"Every method stands [beside a loop written from its paper]({loops.NAME}), every network that is trained here "
+    f"[with its accuracy]({accuracies.NAME}). A picture leads to its file; this page is generated from `manifest.json`."
 )
 
 
 def gallery() -> list[str]:
-    """Write README.md, claims.md and errata.md in figures/ and the generated blocks of the README; say what was done.
+    """Write the generated pages of figures/ and the generated blocks of the README; say what was done.
 
     The README is touched only for the repository's own figures/, not for CAMLIB_FIGURES. Returns one line for
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
     """
+    sweep()
     lines = []
+    enter_ruled()
     for path, text in _generated_files().items():
         write_file(path, text.encode())
         lines.append(f"wrote {_relative(path)}")
@@ -51,7 +58,7 @@ def unreadable() -> list[str]:
 def problems() -> list[str]:
     """Everything in which files, manifest and generated texts disagree; empty if all is well."""
     found = []
-    owned = {"manifest.json", "claims.json", "README.md", "claims.md", errata.NAME}
+    owned = {"manifest.json", "claims.json", "README.md", "claims.md", errata.NAME, loops.NAME, accuracies.NAME}
     for item_id, entry in manifest().items():
         if item_id not in ITEMS:
             found.append(f"{item_id}: in the manifest, but not in {FILE}")
@@ -90,6 +97,8 @@ def _generated_files() -> dict[Path, str]:
         paths.FIGURES / "README.md": gallery_text(entries, claims(), NOTES),
         paths.FIGURES / "claims.md": claims_text(claims()),
         paths.FIGURES / errata.NAME: errata.text(),
+        paths.FIGURES / loops.NAME: loops.text(),
+        paths.FIGURES / accuracies.NAME: accuracies.text(),
     }
 
 
@@ -137,13 +146,13 @@ def items_block() -> str:
 
 
 def claims_block() -> str:
-    """One line a claim with its verdict."""
-    rows = by_paper(claims())
+    """The findings to remember, and how many claims have which verdict."""
+    rows = claims()
     if not rows:
-        return "No notebook has decided a claim yet."
-    lines = [f"- {row['claim']} ({PAPERS[row['paper']]}): **{verdict_text(row)}**" for row in rows]
+        return "No claim is decided yet."
     link = _from(paths.ROOT, paths.FIGURES / "claims.md")
-    return "\n".join([*lines, "", f"Evidence on both sides, numbers and intervals: [the ledger]({link})."])
+    count = f"All {len(rows)} claims with effects, intervals and numbers of pictures: [the ledger]({link})"
+    return "\n".join([*highlights(), "", f"{count}; {counts_text(rows)}."])
 
 
 def _ranges(names: Sequence[str]) -> str:

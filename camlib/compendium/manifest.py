@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 from matplotlib.figure import Figure
 
-from camlib import checkpoints, paths
+from camlib import checkpoints
 from camlib.compendium.items import Item, find_item
-from camlib.compendium.writing import csv_bytes, figure_files, sha256, table_files, write_file
+from camlib.compendium.records import read, update
+from camlib.compendium.writing import csv_bytes, figure_files, sha256, table_files
 
+RECORD = "manifest.json"
+KEYS = ("kind", "paper", "title", "notebook")
+"""What every entry says in words."""
 _made_here: set[str] = set()
 """Items that this process has touched: a notebook's first touch starts their entry anew."""
 
 
 def manifest() -> dict[str, Any]:
     """What has been made: item id -> title, caption, network, data, n, seed, files with sha256, checks."""
-    return read("manifest.json")
+    return read(RECORD, KEYS)
 
 
 def find_entry(item_id: str) -> dict[str, Any]:
@@ -77,11 +79,10 @@ def save(
         **({"texts": texts} if texts else {}),
         **mark(network),
     }
-    for name, content in contents.items():
-        path = f"{item.paper}/{name}"
-        write_file(paths.FIGURES / path, content)
-        facts["files"][path] = sha256(content)
-    update("manifest.json", partial(_enter, item, facts))
+    files = {f"{item.paper}/{name}": content for name, content in contents.items()}
+    facts["files"] = {name: sha256(content) for name, content in files.items()}
+    update(RECORD, partial(_enter, item, facts), KEYS, files)
+    _made_here.add(item.id)
 
 
 def check(item_id: str, statement: str, error: float, tolerance: float, network: str, data: str, profile: str) -> str:
@@ -94,7 +95,8 @@ def check(item_id: str, statement: str, error: float, tolerance: float, network:
             f"{item_id} does not hold on {network}, {data}: {statement}; error {size:.3g}, tolerance {limit:.3g}"
         )
     row = {"statement": statement, "holds_to": limit, "network": network, "data": data, **mark(network)}
-    update("manifest.json", partial(_enter_check, item, row, profile))
+    update(RECORD, partial(_enter_check, item, row, profile), KEYS)
+    _made_here.add(item.id)
     return f"{item_id} holds to {limit:.3g}"
 
 
@@ -122,17 +124,13 @@ def _check_kind(made: Any, item: Item) -> None:
 def _fresh(item: Item, entries: dict[str, Any]) -> dict[str, Any]:
     """The entry of an item, emptied if this process touches the item for the first time."""
     if item.id not in _made_here:
-        _made_here.add(item.id)
-        _remove(entries.get(item.id, {}).get("files", {}), keep=())
         entries.pop(item.id, None)
     base = {"kind": item.kind, "paper": item.paper, "title": item.title, "notebook": item.notebook}
     return entries.setdefault(item.id, base)
 
 
 def _enter(item: Item, facts: dict[str, Any], entries: dict[str, Any]) -> None:
-    """Put files and caption of an item into the entries; delete what only an older run made."""
-    old = entries.get(item.id, {}).get("files", {})
-    _remove(old, keep=facts["files"])
+    """Put files and caption of an item into the entries, in place of what an older run made."""
     for name in ("files", "texts", "finding"):
         entries.get(item.id, {}).pop(name, None)
     _fresh(item, entries).update(facts)
@@ -148,28 +146,3 @@ def _enter_check(item: Item, row: dict[str, Any], profile: str, entries: dict[st
 
 def _case(row: Mapping[str, Any]) -> tuple[str, str, str]:
     return row["statement"], row["network"], row["data"]
-
-
-def _remove(files: Iterable[str], keep: Iterable[str]) -> None:
-    """Delete files of FIGURES except those to keep."""
-    for name in set(files) - set(keep):
-        (paths.FIGURES / name).unlink(missing_ok=True)
-
-
-# The two JSON files of FIGURES
-
-
-def read(name: str) -> dict[str, Any]:
-    """A JSON file of FIGURES; empty if there is none."""
-    path = paths.FIGURES / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def update(name: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Read, change and write a JSON file of FIGURES while no other process does."""
-    paths.BUILD.mkdir(parents=True, exist_ok=True)
-    with FileLock(paths.BUILD / "figures.lock", timeout=60):
-        entries = read(name)
-        change(entries)
-        text = json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        write_file(paths.FIGURES / name, (text + "\n").encode())

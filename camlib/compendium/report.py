@@ -42,6 +42,7 @@ from camlib.compendium.items import ITEMS, PAPERS, Item, find_item
 from camlib.compendium.ledger import claims
 from camlib.compendium.lenient import DOUBTED
 from camlib.compendium.manifest import find_entry, manifest
+from camlib.engine import sharing
 from camlib.metrics import Interval
 
 __all__ = [
@@ -88,12 +89,14 @@ def begin(
     seed: int | None = None,
     profile: str = "offline",
     as_written: bool = True,
+    shares: bool = False,
 ) -> None:
     """Say once what the items, checks and claims of a notebook have in common; a call may say otherwise.
 
     ``network`` is a name, a Network or a list of either. ``as_written`` says whether the parameters are those that
-    the notebook's text was written for (the profile "offline" goes without saying): see `prose`. Raises ValueError
-    for a notebook that makes no item.
+    the notebook's text was written for (the profile "offline" goes without saying): see `prose`. ``shares`` says that
+    masked pictures which several notebooks score need to run but once, see engine/sharing.py; a notebook that counts
+    passes or takes their time does not share. Raises ValueError for a notebook that makes no item.
     """
     global _notebook
     notebooks = sorted({known.notebook for known in ITEMS.values()})
@@ -102,6 +105,7 @@ def begin(
     facts = {"network": _named(network), "data": data, "seed": seed}
     facts = {name: value for name, value in facts.items() if value is not None} | {"profile": profile}
     _notebook = _Notebook(notebook, facts, as_written and profile == "offline")
+    sharing.share(shares)
 
 
 def item(

@@ -29,7 +29,7 @@ def test_item_ids_say_paper_kind_and_number():
     for item in ITEMS.values():
         number = r"\d\d" if item.kind == "figure" else r"[1-9]\d*"
         usual = rf"{item.paper}-{words[item.kind]}-{number}"
-        named = r"union-(ablation|cost)|history-fig-(cam|timeline|lfi)"
+        named = r"union-(ablation|cost)|history-fig-(cam|timeline|lfi)|own-(fig|table)-[a-z]+"
         assert re.fullmatch(f"{usual}|{named}", item.id)
         assert re.fullmatch(r"\d\d_[a-z_]+", item.notebook)
 

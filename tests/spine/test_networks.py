@@ -255,7 +255,7 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.in
 def test_to_maps_and_back(shape, kind):
     b, k, h, w, prefix = shape
     prefix = prefix if kind == "tokens" else 0
-    layer = Layer("layer", kind, k, h, w, prefix=prefix)
+    layer = Layer("layer", kind, k, (h, w), prefix=prefix, axes=(3, 1, 2) if kind == "channels-last map" else ())
     lengths = {"map": (b, k, h, w), "channels-last map": (b, h, w, k), "tokens": (b, prefix + h * w, k)}
     output = torch.arange(math.prod(lengths[kind])).view(lengths[kind])
     maps = layer.to_maps(output)
@@ -271,7 +271,7 @@ def test_to_maps_and_back(shape, kind):
 
 
 def test_class_tokens_stay_when_the_maps_are_replaced():
-    layer = Layer("layer", "tokens", 4, 2, 3, prefix=2)
+    layer = Layer("layer", "tokens", 4, (2, 3), prefix=2)
     output = torch.randn(1, 8, 4)
     replaced = layer.from_maps(torch.zeros(1, 4, 2, 3), output)
     assert torch.equal(replaced[:, :2], output[:, :2])
