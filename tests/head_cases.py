@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import camlib
 from camlib import METHODS, Trace
+from camlib.compendium.loops.plain import Plain
 from camlib.registry import Detailed
 
 EXACT = 1e-9
@@ -23,11 +24,23 @@ HEADS = {
 every_head = pytest.mark.parametrize("build", HEADS.values(), ids=HEADS.keys())
 
 
-def head_of(module: nn.Module) -> Callable[[Tensor], Tensor]:
+def head_of(module: nn.Module) -> nn.Sequential:
     """Feature maps -> logits."""
     if isinstance(module, helpers.Gap):
-        return lambda maps: module.fc(maps.mean(dim=(2, 3)))
-    return lambda maps: module.classifier(module.pool(maps).flatten(1))
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), module.fc)
+    return nn.Sequential(module.pool, nn.Flatten(), module.classifier)
+
+
+def plain_of(module: nn.Module) -> Plain:
+    """The network taken apart, for the loops."""
+    return Plain(module, "features", module.features, head_of(module))
+
+
+def looped(loop: Callable[..., Tensor], module: nn.Module, trace: Trace, **options: object) -> Tensor:
+    """A loop over one picture and one class, for every picture of a trace."""
+    plain = plain_of(module)
+    with torch.no_grad():
+        return torch.stack([loop(plain, x, c, **options) for x, c in zip(trace.inputs, TARGETS, strict=True)])
 
 
 def traced(module: nn.Module, pictures: int = 2) -> Trace:
@@ -37,12 +50,6 @@ def traced(module: nn.Module, pictures: int = 2) -> Trace:
 def found(name: str, trace: Trace, targets: tuple[int, ...] = TARGETS, **options: object) -> Tensor:
     made = METHODS[name].function(trace, torch.tensor(targets[: len(trace.inputs)]), **options)
     return made.values if isinstance(made, Detailed) else made
-
-
-def gradient(module: nn.Module, maps: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
-    """Gradient [K, h, w] of a score of one picture's logits [C] with respect to its maps [K, h, w]."""
-    leaf = maps.detach()[None].clone().requires_grad_(True)
-    return torch.autograd.grad(score(head_of(module)(leaf)[0]), leaf)[0][0]
 
 
 class Smooth(nn.Module):
@@ -63,8 +70,3 @@ def smooth() -> tuple[Smooth, Trace]:
     module = helpers.seeded(Smooth)
     x = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return module, Trace(camlib.Network(module), x, "maps")
-
-
-def scaled(values: Tensor) -> Tensor:
-    """From 0 to 1."""
-    return (values - values.min()) / (values.max() - values.min())

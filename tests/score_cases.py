@@ -1,29 +1,22 @@
-"""Small networks taken apart, and Score-CAM as a loop, for tests of the score family in float64.
-
-The loops go picture by picture and channel by channel through the plain module; nothing in them is from camlib.
-"""
+"""Small networks taken apart, for tests of the score family in float64 against :mod:`camlib.compendium.loops`."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import helpers
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import settings
 from torch import Tensor, nn
 
 import camlib
 from camlib import METHODS, DegenerateMapWarning, Explanation, Network, Preprocess, Trace
+from camlib.compendium.loops.plain import MEAN, SIZE, STD, Plain, n01, up
 
-MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)  # three different ones: a color mixed up would show
 TARGETS = (1, 3)
-SIZE = (32, 32)
 EXACT = 1e-9  # relative; float64, other order of summation
 SINGLE = 1e-6  # relative; where a blur, a noise or a color is float32
 FEW = settings(max_examples=8, deadline=None)
@@ -32,14 +25,8 @@ FEW = settings(max_examples=8, deadline=None)
 # -- small networks, taken apart
 
 
-@dataclass(frozen=True)
-class Case:
-    """A network as two functions: pictures -> feature maps (``body``) and feature maps -> logits (``head``)."""
-
-    module: nn.Module
-    layer: str
-    body: Callable[[Tensor], Tensor]
-    head: Callable[[Tensor], Tensor]
+class Case(Plain):
+    """A network taken apart, and as camlib sees it."""
 
     @property
     def net(self) -> Network:
@@ -48,29 +35,12 @@ class Case:
     def trace(self, x: Tensor) -> Trace:
         return Trace(self.net, x, self.layer)
 
-    def maps(self, picture: Tensor) -> Tensor:
-        """A [K, h, w] of one picture [3, H, W]."""
-        return self.body(picture[None])[0]
-
-    def logit(self, picture: Tensor, c: int) -> Tensor:
-        return self.module(picture[None])[0, c]
-
-    def p(self, picture: Tensor, c: int) -> Tensor:
-        return self.module(picture[None])[0].softmax(dim=0)[c]
-
-    def gradient(self, picture: Tensor, c: int) -> Tensor:
-        """dy_c/dA [K, h, w]."""
-        with torch.enable_grad():
-            a = self.body(picture[None]).detach().requires_grad_(True)
-            (g,) = torch.autograd.grad(self.head(a)[0, c], a)
-        return g[0]
-
 
 def gap(module: helpers.Gap, gain: float = 12.0) -> Case:
     """Any Gap network; the classifier is enlarged so that probabilities differ clearly."""
     with torch.no_grad():
         module.fc.weight *= gain
-    return Case(module, "features", module.features, lambda a: module.fc(a.mean(dim=(2, 3))))
+    return Case(module, "features", module.features, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), module.fc))
 
 
 def pooled(pool: nn.Module | None = None) -> Case:
@@ -78,7 +48,7 @@ def pooled(pool: nn.Module | None = None) -> Case:
     module = helpers.seeded(lambda: helpers.Pooled(pool), seed=9)
     with torch.no_grad():
         module.classifier[2].weight *= 20
-    return Case(module, "features", module.features, lambda a: module.classifier(module.pool(a).flatten(1)))
+    return Case(module, "features", module.features, nn.Sequential(module.pool, nn.Flatten(), module.classifier))
 
 
 def functional(layer: str) -> Case:
@@ -123,7 +93,7 @@ def bare() -> Case:
     module.features = module.features[:3]
     with torch.no_grad():
         module.classifier[2].weight *= 20
-    return Case(module, "features", module.features, lambda a: module.classifier(module.pool(a).flatten(1)))
+    return Case(module, "features", module.features, nn.Sequential(module.pool, nn.Flatten(), module.classifier))
 
 
 BUILD: dict[str, Callable[[], Case]] = {
@@ -161,11 +131,6 @@ def pictures(count: int = 2) -> Tensor:
     return (x01 - torch.tensor(MEAN).double().view(shape)) / torch.tensor(STD).double().view(shape)
 
 
-def in_range(value: float) -> Tensor:
-    """A picture of one value of [0, 1] as network input [3, 1, 1]: black is 0, white is 1."""
-    return torch.tensor([(value - m) / s for m, s in zip(MEAN, STD, strict=True)]).double().view(3, 1, 1)
-
-
 def made(method: str, chosen: Case, x: Tensor, targets: tuple[int, ...] = TARGETS, **options: object) -> Tensor:
     """What the registered function returns in the network's own precision."""
     found = METHODS[method].function(chosen.trace(x), torch.tensor(targets), **options)
@@ -176,38 +141,6 @@ def explained(method: str, chosen: Case, x: Tensor, target: int, **options: obje
     with warnings.catch_warnings():
         warnings.simplefilter("error", DegenerateMapWarning)
         return camlib.explain(chosen.net, x, method, target, chosen.layer, **options)
-
-
-def up(a: Tensor, align_corners: bool = False) -> Tensor:
-    """[h, w] -> [H, W], bilinear."""
-    return F.interpolate(a[None, None], SIZE, mode="bilinear", align_corners=align_corners)[0, 0]
-
-
-@cache
-def gaussian(n: int, sigma: float, radius: int) -> Tensor:
-    """Matrix [n, n] of a Gaussian cut at ``radius``, mirrored at the ends (the outermost pixel not repeated)."""
-    made = torch.zeros(n, n).double()
-    for i in range(n):
-        for d in range(-radius, radius + 1):
-            j = (i + d) % (2 * n - 2)
-            made[i, min(j, 2 * n - 2 - j)] += math.exp(-(d**2) / (2 * sigma**2))
-    return made / made.sum(dim=1, keepdim=True)
-
-
-def blur(picture: Tensor, sigma: float, radius: int | None = None) -> Tensor:
-    """Gaussian blur of [..., 32, 32] in pixels, cut at 4 sigma unless told."""
-    g = gaussian(32, sigma, round(4 * sigma) if radius is None else radius)
-    return g @ picture @ g.T
-
-
-def n01(a: Tensor) -> Tensor:
-    """(a - min)/(max - min); zeros where that is 0/0 (METHODS 0.6)."""
-    span = a.max() - a.min()
-    return (a - a.min()) / span if span > 1e-12 else torch.zeros_like(a)
-
-
-def live(a: Tensor) -> bool:
-    return bool(a.max() > a.min())
 
 
 def per_picture(
@@ -221,61 +154,6 @@ def per_picture(
 def assert_heatmap(e: Explanation, expected: Tensor) -> None:
     """The front door's heatmap is N01(Up(map)) of the expected low-resolution map (float32)."""
     torch.testing.assert_close(e.heatmap.double(), n01(up(expected)), rtol=0, atol=1e-5)
-
-
-# -- Score-CAM as a loop
-
-
-def _scaled(a: Tensor, align_corners: bool, order: str) -> Tensor:
-    return up(n01(a), align_corners) if order == "normalize-first" else n01(up(a, align_corners))
-
-
-def _positive(a: Tensor, align_corners: bool, order: str) -> Tensor:
-    return (up(a, align_corners) > 0).double()
-
-
-def _unshifted(a: Tensor, align_corners: bool, order: str) -> Tensor:
-    u = up(a, align_corners)
-    return u / (u.max() - u.min())
-
-
-FILLERS = {
-    "mean": lambda: torch.zeros(3, 1, 1).double(),
-    "black": lambda: in_range(0.0),
-    "white": lambda: in_range(1.0),
-}
-SCORES = {  # name: (mask, score of a masked picture, whether a softmax over living channels follows)
-    "score-cam": (_scaled, lambda net, x, c, filler: net.p(x, c), False),
-    "score-cam-cic": (_scaled, lambda net, x, c, filler: net.p(x, c) - net.p(filler.expand_as(x), c), False),
-    "score-cam-softmax": (_scaled, lambda net, x, c, filler: net.logit(x, c), True),
-    "score-cam-raw": (_scaled, lambda net, x, c, filler: net.logit(x, c), False),
-    "score-cam-binary": (_positive, lambda net, x, c, filler: net.p(x, c), False),
-}
-
-
-def score_cam_loop(
-    net: Case,
-    picture: Tensor,
-    c: int,
-    method: str = "score-cam",
-    align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    masks: str | None = None,
-    fill: Tensor | None = None,
-) -> Tensor:
-    """Weights [K] of one picture."""
-    mask_of, score, softmax = SCORES[method]
-    mask_of = {None: mask_of, "binary": _positive, "unshifted": _unshifted}[masks]
-    fill = FILLERS[filler]() if fill is None else fill
-    scores = []
-    for a in net.maps(picture):
-        mask = mask_of(a, align_corners, order)
-        masked = picture * mask + fill * (1 - mask)
-        dead = -math.inf if softmax else 0.0
-        scores.append(score(net, masked, c, fill) if live(a) else torch.tensor(dead).double())
-    w = torch.stack(scores)
-    return w.exp() / w.exp().sum() if softmax else w
 
 
 # -- networks for what is rare: a class that everything speaks against, a network that notes what it is asked

@@ -13,16 +13,20 @@ from camlib.compendium import claims as known
 from camlib.compendium import findings, verdicts
 from camlib.compendium.claims import find_claim
 from camlib.compendium.items import PAPERS
-from camlib.compendium.manifest import mark, read, update
+from camlib.compendium.manifest import mark
+from camlib.compendium.records import read, update
 from camlib.compendium.writing import markdown_table
 
 VERDICTS = tuple(dict.fromkeys((*verdicts.VERDICTS, *known.VERDICTS)))
 """Every verdict that a row can have; "depends" is followed by what it depends on."""
+RECORD = "claims.json"
+KEYS = ("paper", "claim", "evidence", "ours", "verdict", "notebook")
+"""What every entry says in words."""
 
 
 def claims() -> dict[str, Any]:
     """The ledger: claim id -> paper, claim, evidence, ours, interval, verdict, notebook; populations if rows decide."""
-    return read("claims.json")
+    return read(RECORD, KEYS)
 
 
 def enter(
@@ -53,9 +57,11 @@ def enter(
         "notebook": notebook,
         **mark(),
     }
+    if wrong := [key for key in KEYS if not isinstance(row[key], str)]:
+        raise ValueError(f"{claim_id}: {wrong[0]} is {row[wrong[0]]!r}; expected a text")
     if claim_id in verdicts.RULES:
         row = row_of(claim_id) | {"notebook says": row["ours"], "notebook verdict": verdict} | mark()
-    update("claims.json", lambda entries: entries.update({claim_id: row}))
+    update(RECORD, lambda entries: entries.update({claim_id: row}), KEYS)
     return f"{row['claim']}: {_told(row)}"
 
 
@@ -85,7 +91,7 @@ def enter_ruled() -> None:
             said = {name: v for name, v in entries.get(claim_id, {}).items() if name.startswith("notebook ")}
             entries[claim_id] = row | said
 
-    update("claims.json", renew)
+    update(RECORD, renew, KEYS)
 
 
 def verdict_text(row: Mapping[str, Any]) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from camlib.plots.look import COLORS
+from camlib.plots.look import COLORS, SMALL, figure
 
 CHOICE_LOOKS = {
     "budget": (COLORS[0], "o", "-"),
@@ -26,8 +25,9 @@ _COLUMNS = ("network", "layer", "choice", "part", "r", "expected")
 def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str] | None = None) -> Figure:
     """1 − r against the budget, one panel a network and layer; in the last panel, what was expected of it.
 
-    A line is the median over pictures, its band reaches from the 5th to the 95th percentile. The last panel shows every
-    picture at the budget K/``part``: on the diagonal the expectation is right, above it the error is larger than said.
+    A line is the median over pictures; the band of "budget" reaches from the 5th to the 95th percentile. The last panel
+    shows every picture at the budget K/``part``: on the diagonal the expectation is right, above it the error is larger
+    than said.
 
     Args:
         rows: a table with one row a picture, network, layer, choice and part: columns network, layer, choice, part
@@ -46,30 +46,34 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
         raise ValueError("rows holds no row of the choice 'budget'")
     titles = {place: ", ".join(place) for place in places} | dict(titles or {})
     count = len(places) + 1
-    lines = -(-count // 3)
-    figure, axes = plt.subplots(lines, 3, figsize=(9, 0.3 + 2.7 * lines), squeeze=False, layout="constrained")
+    columns = 2 if count <= 4 else 3
+    lines = -(-count // columns)
+    made = figure(0.3 + (3.2 if columns == 2 else 2.9) * lines)
+    axes = made.subplots(lines, columns, squeeze=False)
     for ax, place in zip(axes.flat, places, strict=False):
         of_place = rows[(rows["network"] == place[0]) & (rows["layer"] == place[1])]
         _curves(ax, of_place, titles[place])
-    for ax in axes.flat[1 : len(places)]:
-        ax.sharey(axes.flat[0])
+    drawn = [ax.get_ylim() for ax in axes.flat[: len(places)]]
+    for ax in axes.flat[: len(places)]:
+        ax.set_ylim(min(low for low, _ in drawn), max(high for _, high in drawn))
     _expectations(axes.flat[len(places)], rows[rows["part"] == part], places, titles, part)
     for ax in axes.flat[count:]:
         ax.remove()
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), handlelength=3)
-    return figure
+    made.legend(handles, labels, loc="outside upper center", ncols=len(labels), handlelength=3)
+    return made
 
 
 def _curves(ax: Axes, rows: Any, title: str) -> None:
-    """Median and band of 1 − r by budget, for every choice."""
+    """Median of 1 − r by budget, for every choice."""
     for name, (color, marker, dash) in CHOICE_LOOKS.items():
         some = rows[rows["choice"] == name]
         if some.empty:
             continue
         by_part = some.assign(missed=(1 - some["r"]).clip(lower=_LEAST)).groupby("part")["missed"]
         share, found = 1 / np.array(sorted(by_part.groups)), by_part.quantile([0.05, 0.5, 0.95]).unstack()
-        ax.fill_between(share, found[0.05], found[0.95], color=color, alpha=0.12, linewidth=0)
+        if name == "budget":
+            ax.fill_between(share, found[0.05], found[0.95], color=color, alpha=0.15, linewidth=0)
         ax.plot(share, found[0.5], dash, color=color, marker=marker, markersize=3.5, linewidth=1.2, label=name)
     parts = sorted(rows["part"].unique(), reverse=True)
     ax.set_xscale("log", base=2)
@@ -94,6 +98,6 @@ def _expectations(
     ax.plot([low, high], [low, high], color="0.4", linewidth=0.8, zorder=0)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set(xlim=(low, high), ylim=(low, high), title=f"K/{part}: expected and true error")
+    ax.set(xlim=(low, high), ylim=(low, high), title=f"K/{part}: expected, true error")
     ax.set(xlabel="expected 1 \N{MINUS SIGN} r", ylabel="true 1 \N{MINUS SIGN} r")
-    ax.legend(fontsize=6.5, loc="upper left", borderaxespad=0.2, handletextpad=0.1, labelspacing=0.2)
+    ax.legend(fontsize=SMALL, loc="upper left", borderaxespad=0.2, handletextpad=0.1, labelspacing=0.2)

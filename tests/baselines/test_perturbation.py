@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import skimage.transform
 import torch
-from score_cases import SIZE, Case, blur, case, every_living_case, gaussian, made, pictures, recorded, recording
+from score_cases import Case, case, every_living_case, made, pictures, recorded, recording
 from torch import Tensor
 
 from camlib import METHODS
+from camlib.compendium.loops.plain import SIZE, blur, gaussian
 
 
 def rise_masks(chosen: Case, ones: Tensor, count: int, **options: object) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from camlib.compendium.bench.machine import machine
 from camlib.compendium.bench.peers import Peer, load_peers
 from camlib.compendium.bench.rounds import Job, correlation, run_rounds
 from camlib.compendium.bench.subjects import SETUPS, Setup, Subject
-from camlib.compendium.bench.table import combination, earlier, save
+from camlib.compendium.bench.table import combination, earlier, renewed, save
 
 SETUP = Setup("toy", None, "features", "features.1", 2, False)
 
@@ -379,3 +379,13 @@ def test_setups_name_layers_that_exist_with_fewer_channels_in_the_narrow_one():
     setup = SETUPS["efficientnet-lite0"]
     net = helpers.lite0()
     assert net.find_layer(setup.narrow).channels < net.find_layer(setup.layer).channels
+
+
+def test_rows_that_a_case_brings_along_replace_their_like():
+    """The pilot of the batches runs for every case that needs a best batch; its earlier rows must not stay beside."""
+    before = pd.DataFrame([["batch", "a", 1.0], ["batch", "b", 2.0], ["memory", "a", 3.0]])
+    before.columns = ["case", "network", "value"]
+    measured = pd.DataFrame([["batch", "a", 9.0], ["budget", "a", 8.0]], columns=before.columns)
+    found = renewed(before, measured)
+    assert found["value"].tolist() == [2.0, 3.0, 9.0, 8.0]
+    assert renewed(before.iloc[:0], measured)["value"].tolist() == [9.0, 8.0]

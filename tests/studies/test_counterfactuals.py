@@ -6,10 +6,11 @@ import warnings
 
 import helpers
 import pytest
-from score_cases import assert_heatmap, case, explained, n01, pictures
+from score_cases import assert_heatmap, case, explained, pictures
 
 import camlib
 from camlib import DegenerateMapWarning
+from camlib.compendium.loops.plain import n01
 
 PAIR = (3, 1)  # the target is the likelier of the two
 

@@ -1,7 +1,4 @@
-"""The wider family against loops transcribed from its papers, closed forms and whole Hessians, in float64.
-
-The loops go picture by picture, channel by channel through the plain module; nothing in them is from camlib.
-"""
+"""The wider family against loops transcribed from its papers, closed forms and whole Hessians, in float64."""
 
 from __future__ import annotations
 
@@ -14,13 +11,24 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from head_cases import EXACT, HEADS, TARGETS, every_head, found, gradient, head_of, scaled, smooth, traced
+from head_cases import EXACT, HEADS, TARGETS, every_head, found, head_of, looped, plain_of, smooth, traced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import camlib
 from camlib import METHODS, Trace, framework
+from camlib.compendium.loops.averaged import opti_cam_steps
+from camlib.compendium.loops.gradient import (
+    case_loop,
+    eigen_cam_loop,
+    finer_cam_loop,
+    grad_cam_loop,
+    hires_cam_loop,
+    shapley_cam_loop,
+)
+from camlib.compendium.loops.plain import Plain
+from camlib.compendium.loops.tail import lift_cam_loop
 from camlib.engine.deeplift import contributions
 from camlib.weights.contrast import rival_classes
 
@@ -33,9 +41,8 @@ def test_hires_cam_multiplies_element_by_element(build):
     trace = traced(module)
     e = camlib.compare(helpers.network(module), trace.inputs, ["hires-cam"], [TARGETS[0]], "features", relu=False)
     for b, maps in enumerate(trace.activations):
-        g, h = gradient(module, maps, lambda y: y[TARGETS[0]]), torch.zeros(8, 8, dtype=torch.float64)
-        for k in range(6):
-            h += g[k] * maps[k]
+        slopes = hires_cam_loop(plain_of(module), trace.inputs[b], TARGETS[0])
+        h = sum(slopes[k] * maps[k] for k in range(6))
         assert helpers.relative(e[b].raw, h) < 1e-6
 
 
@@ -53,11 +60,6 @@ def test_hires_cam_sums_to_the_logit_behind_one_linear_layer():
 # -- contrast: Finer-CAM and CASE
 
 
-def nearest(logits: Tensor, c: int, count: int) -> list[int]:
-    others = [d for d in range(len(logits)) if d != c]
-    return sorted(others, key=lambda d: abs(float(logits[d] - logits[c])))[:count]
-
-
 @every_head
 @pytest.mark.parametrize("gamma", [0.0, 0.6, 1.0])
 def test_finer_cam_is_grad_cam_of_a_logit_difference(build, gamma):
@@ -65,12 +67,8 @@ def test_finer_cam_is_grad_cam_of_a_logit_difference(build, gamma):
     trace = traced(module)
     for count in (1, 3, 99):
         weights = found("finer-cam", trace, gamma=gamma, rivals=count)
-        for b, c in enumerate(TARGETS):
-            rivals = nearest(trace.logits[b], c, count)
-            g = gradient(module, trace.activations[b], lambda y, c=c: y[c])
-            for d in rivals:
-                g = g - gamma / len(rivals) * gradient(module, trace.activations[b], lambda y, d=d: y[d])
-            assert helpers.relative(weights[b], g.mean(dim=(1, 2))) < EXACT
+        expected = looped(finer_cam_loop, module, trace, gamma=gamma, rivals=count)
+        assert helpers.relative(weights, expected) < EXACT
     assert gamma or torch.allclose(weights, found("grad-cam", trace), rtol=1e-12, atol=0)
 
 
@@ -79,14 +77,8 @@ def test_finer_cam_weighted_by_probability_differentiates_the_probabilities(buil
     module = build()
     trace = traced(module)
     weights = found("finer-cam", trace, weighting="probability", gamma=0.8)
-    for b, c in enumerate(TARGETS):
-        rivals = nearest(trace.logits[b], c, 3)
-
-        def score(y: Tensor, c: int = c, rivals: list[int] = rivals) -> Tensor:
-            p = y.exp() / y.exp().sum()
-            return sum(p[d] * (y[c] - 0.8 * y[d]) for d in rivals) / sum(p[d] for d in rivals)
-
-        assert helpers.relative(weights[b], gradient(module, trace.activations[b], score).mean(dim=(1, 2))) < EXACT
+    expected = looped(finer_cam_loop, module, trace, weighting="probability", gamma=0.8)
+    assert helpers.relative(weights, expected) < EXACT
     assert helpers.relative(weights, found("finer-cam", trace, gamma=0.8)) > 1e-4
 
 
@@ -96,15 +88,11 @@ def test_case_leaves_nothing_of_the_mean_rival(build, rivals):
     module = build()
     trace = traced(module)
     weights = found("case", trace, rivals=rivals)
+    assert helpers.relative(weights, looped(case_loop, module, trace, rivals=rivals)) < EXACT
     for b, c in enumerate(TARGETS):
         order = sorted((d for d in range(5) if d != c), key=lambda d: -float(trace.logits[b, d]))
         chosen = order[:rivals] if isinstance(rivals, int) else rivals
-        a = gradient(module, trace.activations[b], lambda y, c=c: y[c]).mean(dim=(1, 2))
-        r = sum(gradient(module, trace.activations[b], lambda y, d=d: y[d]).mean(dim=(1, 2)) for d in chosen) / len(
-            chosen
-        )
-        dot = sum(float(a[k] * r[k]) for k in range(6)) / sum(float(r[k] * r[k]) for k in range(6))
-        assert helpers.relative(weights[b], a - dot * r) < EXACT
+        r = sum(grad_cam_loop(plain_of(module), trace.inputs[b], d) for d in chosen)
         assert abs(float(weights[b] @ r)) < 1e-12 * float(weights[b].norm() * r.norm()) + 1e-18
 
 
@@ -144,7 +132,7 @@ def test_rivals_are_never_the_target_and_are_named_when_wrong():
     [
         ("finer-cam", {"gamma": -1}, "gamma=-1: expected"),
         ("finer-cam", {"gamma": math.nan}, "gamma=nan: expected"),
-        ("finer-cam", {"weighting": "max"}, "weighting='max': expected 'mean' or 'probability'"),
+        ("finer-cam", {"weighting": "max"}, "weighting='max': expected one of"),
         ("finer-cam", {"rivals": 0}, "rivals=0"),
         ("case", {"rivals": [9]}, "from 0 to 4"),
         ("shapley-cam", {"score": "probability"}, "score='probability': expected one of"),
@@ -168,26 +156,14 @@ def test_wrong_options_say_what_is_expected(name, options, message):
 # -- ShapleyCAM
 
 
-def rest(y: Tensor, c: int) -> Tensor:
-    return y[c] + (y[c] - y.exp().sum().log())
-
-
 @pytest.mark.parametrize("score", ["rest", "logit"])
 def test_shapley_cam_equals_gradient_minus_half_of_the_whole_hessian_times_the_maps(score):
     module, trace = smooth()
-    weights = found("shapley-cam", trace, score=score)
+    weights, plain = found("shapley-cam", trace, score=score), Plain(module, "maps", module.maps, module.head)
     for b, c in enumerate(TARGETS):
-        flat = trace.activations[b].flatten()
-
-        def value(m: Tensor, c: int = c) -> Tensor:
-            y = module.head(m.view(1, 2, 3, 3))[0]
-            return rest(y, c) if score == "rest" else y[c]
-
-        slope = torch.autograd.functional.jacobian(value, flat)
-        hessian = torch.autograd.functional.hessian(value, flat)
-        expected = (slope - hessian @ flat / 2).view(2, 9).mean(dim=1)
+        expected = shapley_cam_loop(plain, trace.inputs[b], c, score)
         assert helpers.relative(weights[b], expected) < EXACT
-        assert helpers.relative(weights[b], slope.view(2, 9).mean(dim=1)) > 1e-3
+    assert helpers.relative(weights, found("grad-cam", trace)) > 1e-3
 
 
 def test_shapley_cam_in_closed_form_behind_global_average_pooling():
@@ -267,19 +243,10 @@ def test_lift_cam_by_the_rescale_rule_through_an_mlp_by_hand():
     module = HEADS["average pooling"]()
     trace = traced(module)
     weights = found("lift-cam", trace)
-    first, second = module.classifier[0].requires_grad_(False), module.classifier[2].requires_grad_(False)
+    assert helpers.relative(weights, looped(lift_cam_loop, module, trace)) < EXACT
     for b, c in enumerate(TARGETS):
-        pooled = module.pool(trace.activations[b : b + 1]).flatten(1)[0]
-        shares = torch.zeros(6, dtype=torch.float64)
-        for unit in range(12):
-            a, a0 = float(first.weight[unit] @ pooled + first.bias[unit]), float(first.bias[unit])
-            slope = (max(a, 0) - max(a0, 0)) / (a - a0)
-            for s in range(len(pooled)):
-                shares[s // 16] += float(second.weight[c, unit]) * slope * float(first.weight[unit, s] * pooled[s])
-        assert helpers.relative(weights[b], shares) < EXACT
-        assert float(weights[b].sum()) == pytest.approx(
-            float(trace.logits[b, c] - head_of(module)(torch.zeros(1, 6, 8, 8).double())[0, c]), rel=1e-9
-        )
+        blank = head_of(module)(torch.zeros(1, 6, 8, 8).double())[0, c]
+        assert float(weights[b].sum()) == pytest.approx(float(trace.logits[b, c] - blank), rel=1e-9)
 
 
 class Deep(nn.Module):
@@ -356,25 +323,23 @@ def test_contributions_name_a_layer_that_does_not_count():
             return self.fc(x.mean(dim=(2, 3)).repeat(1, 2))
 
     net = helpers.network(helpers.seeded(Aside))
-    layer = net.find_layer("features", helpers.batch(1))
+    ready = net.ready(helpers.batch(1))
+    layer = net.layer_of("features", ready.survey)
     with pytest.raises(ValueError, match="do not depend on layer 'features'"):
-        contributions(net, layer, helpers.batch(1), torch.tensor([1]))
+        contributions(net, ready, layer, helpers.batch(1), torch.tensor([1]))
 
 
 # -- Eigen-CAM
 
 
 def test_eigen_cam_is_the_first_right_singular_vector_with_the_sign_of_the_sum():
-    trace = traced(helpers.seeded(helpers.Gap))
+    module = helpers.seeded(helpers.Gap)
+    trace = traced(module)
     for center in (False, True):
         weights = found("eigen-cam", trace, center=center)
+        expected = looped(eigen_cam_loop, module, trace, center=center)
+        assert helpers.relative(weights, expected) < 1e-8
         for b in range(2):
-            matrix = trace.activations[b].flatten(1).T.numpy()
-            matrix = matrix - matrix.mean(axis=0) if center else matrix
-            values, vectors = np.linalg.eigh(matrix.T @ matrix)
-            first = vectors[:, np.argmax(values)]
-            first = first * np.sign((matrix @ first) @ matrix.sum(axis=1))
-            assert helpers.relative(weights[b], torch.from_numpy(first)) < 1e-8
             assert float(weights[b].norm()) == pytest.approx(1)
         assert center or float(weights.min()) > -1e-12  # rectified maps: Perron and Frobenius
 
@@ -406,23 +371,10 @@ def test_opti_cam_against_its_equations_with_adam_written_out(build):
     weights = found("opti-cam", trace, steps=steps, learning_rate=rate)
     made = METHODS["opti-cam"].function(trace, torch.tensor(TARGETS), steps=steps, learning_rate=rate)
     for b, c in enumerate(TARGETS):
-        maps, x = trace.activations[b], trace.inputs[b]
-
-        def logit(u: Tensor, maps: Tensor = maps, x: Tensor = x, c: int = c) -> Tensor:
-            s = sum(u.exp()[k] / u.exp().sum() * maps[k] for k in range(6))
-            up = F.interpolate(s[None, None], x.shape[-2:], mode="bilinear", align_corners=False)[0, 0]
-            return module((x * scaled(up))[None])[0, c]
-
-        u = torch.zeros(6, dtype=torch.float64, requires_grad=True)
-        first, m, v = float(logit(u).detach()), torch.zeros(6).double(), torch.zeros(6).double()
-        for t in range(1, steps + 1):
-            (g,) = torch.autograd.grad(-logit(u), u)
-            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-            step = rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
-            u = (u - step).detach().requires_grad_(True)
-        assert helpers.relative(weights[b], u.detach().softmax(dim=0)) < 1e-5
+        expected, first, last = opti_cam_steps(plain_of(module), trace.inputs[b], c, steps, rate)
+        assert helpers.relative(weights[b], expected) < 1e-5
         assert made.details[b]["logit_first"] == pytest.approx(first, rel=1e-6)
-        assert made.details[b]["logit_last"] == pytest.approx(float(logit(u).detach()), rel=1e-5)
+        assert made.details[b]["logit_last"] == pytest.approx(last, rel=1e-5)
 
 
 def test_opti_cam_climbs():

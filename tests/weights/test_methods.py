@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 import camlib
 from camlib import METHODS, Network, Trace, framework
+from camlib.compendium.loops.gradient import grad_cam_plus_plus_loop, smooth_grad_cam_plus_plus_loop
+from camlib.compendium.loops.plain import Plain
 
 HW = 64  # positions of the small networks' 8x8 feature maps
 
@@ -258,29 +260,14 @@ class Smooth(helpers.Pooled):
         return self.classifier[1:](self.classifier[0](flat) * self.gate(flat).sigmoid())
 
 
-def exact_plus_plus_loop(module: Smooth, x: Tensor, target: int, channels: int) -> Tensor:
-    """Eq. 19 of Chattopadhay et al. 2018 with autograd on Y = exp(y), activation by activation, without e^y."""
-    maps = module.features(x).detach().requires_grad_(True)
-    score = module.head(maps)[0, target].exp()
-    (first,) = torch.autograd.grad(score, maps, create_graph=True)
-    found, totals = torch.zeros(1, channels, dtype=torch.float64), maps.detach().sum(dim=(2, 3))
-    for b, k, i, j in (first[:, :channels] > 0).nonzero().tolist():
-        (second,) = torch.autograd.grad(first[b, k, i, j], maps, create_graph=True)
-        (third,) = torch.autograd.grad(second[b, k, i, j], maps, retain_graph=True)
-        d2, d3 = second[b, k, i, j].detach(), third[b, k, i, j]
-        if 2 + d3 / d2 * totals[b, k] > 1e-8:
-            found[b, k] += (d2 / (2 * d2 + d3 * totals[b, k]) * first[b, k, i, j]).detach()
-    return found / score.item()
-
-
 @pytest.mark.parametrize("gated", [False, True])
 def test_exact_grad_cam_plus_plus_equals_derivatives_of_exp_behind_smooth_activations(gated):
     """There g² and g³ are not the derivatives: the default is far from them, exact=True is not."""
     module, x = helpers.seeded(lambda: Smooth(gated), seed=1), helpers.batch(1)
-    expected = exact_plus_plus_loop(module, x, 2, channels=3)
+    expected = grad_cam_plus_plus_loop(Plain(module, "features", module.features, module.head), x[0], 2, exact=True)
     trace = Trace(helpers.network(module), x, "features")
-    assert helpers.relative(weights("grad-cam++", trace, 2, exact=True)[:, :3], expected) < 1e-12
-    assert helpers.relative(weights("grad-cam++", trace, 2)[:, :3], expected) > 0.1
+    assert helpers.relative(weights("grad-cam++", trace, 2, exact=True)[0], expected) < 1e-12
+    assert helpers.relative(weights("grad-cam++", trace, 2)[0], expected) > 0.1
 
 
 @pytest.mark.parametrize("build", [helpers.Gap, helpers.Pooled, lambda: helpers.Gap(inplace=True)])
@@ -312,21 +299,8 @@ def test_smooth_grad_cam_plus_plus_without_noise_is_grad_cam_plus_plus():
 def test_smooth_grad_cam_plus_plus_equals_a_loop_that_follows_the_paper():
     module, x = helpers.seeded(helpers.Pooled), helpers.batch(2)
     samples, noise, seed, target = 4, 0.3, 7, 3
-    generator = torch.Generator().manual_seed(seed)
-    powers = [[], [], []]
-    for _ in range(samples):
-        draw = torch.randn(3, 32, 32, generator=generator, dtype=torch.float32).double()
-        noisy = torch.stack([one + noise * (one.max() - one.min()) * draw for one in x])
-        maps = module.features(noisy)
-        logits = module.classifier(module.pool(maps).flatten(1))
-        (g,) = torch.autograd.grad(logits[:, target].sum(), maps)
-        for order, kept in enumerate(powers, start=1):
-            kept.append(g**order)
-    d1, d2, d3 = (sum(kept) / samples for kept in powers)
-    total = module.features(x).detach().sum(dim=(2, 3), keepdim=True)
-    alpha = torch.where(d1 > 0, d2 / (2 * d2 + total * d3), 0.0)
-    positive = (2 * d2 + total * d3) > 0
-    expected = (alpha * d1.relu() * positive).sum(dim=(2, 3))
+    plain = Plain(module, "features", module.features, lambda maps: module.classifier(module.pool(maps).flatten(1)))
+    expected = torch.stack([smooth_grad_cam_plus_plus_loop(plain, one, target, samples, noise, seed) for one in x])
     trace = Trace(helpers.network(module), x, "features")
     found = weights("smooth-grad-cam++", trace, target, samples=samples, noise=noise, seed=seed)
     assert helpers.relative(found, expected) < 1e-10
@@ -336,9 +310,9 @@ def test_smooth_grad_cam_plus_plus_equals_a_loop_that_follows_the_paper():
 
 @pytest.mark.parametrize("options", [{"samples": 0}, {"noise": -0.1}])
 def test_smooth_grad_cam_plus_plus_names_impossible_options(options):
-    trace = Trace(helpers.network(helpers.seeded(helpers.Gap)), helpers.batch(1))
-    with pytest.raises(ValueError, match="expected samples >= 1 and noise >= 0"):
-        weights("smooth-grad-cam++", trace, 0, **options)
+    net = helpers.network(helpers.seeded(helpers.Gap))
+    with pytest.raises(ValueError, match=r"expected a (whole )?number of at least"):
+        camlib.explain(net, helpers.picture(0), "smooth-grad-cam++", 0, **options)
 
 
 # -- alpha and heads (Si et al. 2021, section 4.1.1)

@@ -5,35 +5,29 @@ from __future__ import annotations
 import math
 
 import helpers
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from score_cases import (
     DEAD,
     EXACT,
-    SCORES,
     SINGLE,
-    SIZE,
     TARGETS,
     assert_heatmap,
-    blur,
     case,
     every_case,
     every_living_case,
     explained,
     gap,
-    live,
     made,
-    n01,
     per_picture,
     pictures,
-    score_cam_loop,
-    up,
 )
 from torch import Tensor, nn
 
 from camlib import METHODS, Network, Trace
+from camlib.compendium.loops.plain import SIZE, live, n01, up
+from camlib.compendium.loops.score import SCORES, guided_score_cam_loop, score_cam_loop
 
 # -- Score-CAM (METHODS 1.10)
 
@@ -139,14 +133,7 @@ def test_the_baseline_matters_for_cic_alone():
 def test_what_the_mask_hides_can_be_blurred_or_noise(name, filler):
     """Blur: sigma 10 pixels, mirrored border; noise: one draw of standard normal values for all channels."""
     chosen, x = case(name), pictures()
-    noise = torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(0)).double()
-    with torch.no_grad():
-        expected = torch.stack(
-            [
-                score_cam_loop(chosen, one, c, fill=blur(one, 10.0) if filler == "blur" else noise)
-                for one, c in zip(x, TARGETS, strict=True)
-            ]
-        )
+    expected = per_picture(score_cam_loop, chosen, x, filler=filler)
     assert helpers.relative(made("score-cam", chosen, x, filler=filler), expected) < SINGLE
 
 
@@ -243,58 +230,11 @@ def test_recipro_cam_by_hand():
 # -- Guided Score-CAM (METHODS 1.11)
 
 
-class _Guided(torch.autograd.Function):
-    """ReLU whose backward pass keeps R[out > 0]·1[input > 0] (Springenberg et al. 2014)."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx, signal: Tensor) -> Tensor:
-        (x,) = ctx.saved_tensors
-        return signal.clamp(min=0) * (x > 0)
-
-
-class _Deconvolved(_Guided):
-    """ReLU whose backward pass keeps R[out > 0], wherever the input was (Zeiler and Fergus 2014)."""
-
-    @staticmethod
-    def backward(ctx, signal: Tensor) -> Tensor:
-        return signal.clamp(min=0)
-
-
-def _through(layers: nn.Sequential, x: Tensor, relu: type[_Guided] = _Guided) -> Tensor:
-    for child in layers:
-        x = relu.apply(x) if isinstance(child, nn.ReLU) else child(x)
-    return x
-
-
-def backprop_by_hand(name: str, picture: Tensor, c: int, relu: type[_Guided] = _Guided) -> Tensor:
-    """R_0 [3, H, W] of the logit, signed."""
-    module, x = case(name).module, picture[None].clone().requires_grad_(True)
-    with torch.enable_grad():
-        a = _through(module.features, x, relu)
-        behind = module.fc(a.mean(dim=(2, 3))) if name == "gap" else module.pool(a).flatten(1)
-        y = behind if name == "gap" else _through(module.classifier, behind, relu)
-        return torch.autograd.grad(y[0, c], x)[0][0]
-
-
-SIGNALS = {None: _Guided, "guided-backprop": _Guided, "deconvnet": _Deconvolved}
-
-
 @pytest.mark.parametrize(("clip", "signal"), [(None, None), (0.9, "guided-backprop"), (1.0, "deconvnet")])
 @pytest.mark.parametrize("name", ["gap", "mlp-max"])
 def test_guided_score_cam_is_heatmap_times_guided_backprop(name, clip, signal):
     """Wang et al. 2019, eq. 6; in gray: the sum over RGB of |.|, cut at a quantile (0.99 unless told)."""
     chosen, x = case(name), pictures()
     options = {key: value for key, value in (("clip", clip), ("signal", signal)) if value is not None}
-    found = made("guided-score-cam", chosen, x, **options).double()
-    for b, c in enumerate(TARGETS):
-        with torch.no_grad():
-            w = score_cam_loop(chosen, x[b], c)
-            heat = n01(up(torch.einsum("k,khw->hw", w, chosen.maps(x[b])).relu()))
-        gray = (heat * backprop_by_hand(name, x[b], c, SIGNALS[signal])).abs().sum(dim=0)
-        top = float(np.quantile(gray.numpy(), 0.99 if clip is None else clip))
-        assert helpers.relative(found[b], gray.clamp(max=top)) < 1e-5
+    expected = per_picture(guided_score_cam_loop, chosen, x, **options)
+    assert helpers.relative(made("guided-score-cam", chosen, x, **options), expected) < 1e-5

@@ -10,23 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from score_cases import (
-    FEW,
-    SCORES,
-    Case,
-    against_class_0,
-    case,
-    gap,
-    made,
-    pictures,
-    recorded,
-    recording,
-    with_channels,
-)
+from score_cases import FEW, Case, against_class_0, case, gap, made, pictures, recorded, recording, with_channels
 from torch import Tensor, nn
 
 import camlib
 from camlib import METHODS, DegenerateMapWarning
+from camlib.compendium.loops.score import SCORES
 
 # -- flat maps
 

@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import helpers
-import numpy as np
 import pytest
 import torch
 from score_cases import (
     EXACT,
     TARGETS,
-    Case,
     assert_heatmap,
     case,
     every_case,
     explained,
     gap,
     made,
-    n01,
     per_picture,
     pictures,
 )
-from torch import Tensor
+
+from camlib.compendium.loops.tail import ablation_cam_loop, fd_cam_loop, recipro_cam_loop
 
 # -- Ablation-CAM (METHODS 1.12)
-
-
-def ablation_loop(net: Case, picture: Tensor, c: int, signed: bool = False) -> Tensor:
-    """w_k = (y - y_k)/|y|, as printed (y - y_k)/y, with channel k set to 0 (Desai and Ramaswamy 2020, eq. 3)."""
-    maps = net.maps(picture)
-    y = net.head(maps[None])[0, c]
-    w = []
-    for k in range(len(maps)):
-        without = maps.clone()
-        without[k] = 0
-        w.append((y - net.head(without[None])[0, c]) / (y if signed else abs(y)))
-    return torch.stack(w)
 
 
 @pytest.mark.parametrize("options", [{}, {"signed": True}], ids=str)
@@ -42,7 +28,7 @@ def ablation_loop(net: Case, picture: Tensor, c: int, signed: bool = False) -> T
 def test_ablation_cam_equals_a_loop_over_the_channels(name, options):
     chosen, x = case(name), pictures()
     for targets in ((0, 1), (2, 3), (4, 4)):
-        expected = per_picture(ablation_loop, chosen, x, targets, **options)
+        expected = per_picture(ablation_cam_loop, chosen, x, targets, **options)
         assert helpers.relative(made("ablation-cam", chosen, x, targets, **options), expected) < EXACT
 
 
@@ -65,25 +51,6 @@ def test_ablation_cam_on_a_gap_network_for_logits_of_both_signs():
 # -- FD-CAM (METHODS 1.17)
 
 
-def fd_cam_loop(net: Case, picture: Tensor, c: int, quantile: float = 0.95) -> Tensor:
-    """Li et al. 2022: scores with a group of similar channels alone and without it."""
-    a = net.maps(picture)
-    flat = [one.flatten() for one in a]
-    y = net.head(a[None])[0, c]
-    s = []
-    for k in range(len(a)):
-        cosines = []
-        for j in range(len(a)):
-            cosine = torch.dot(flat[k], flat[j]) / (flat[k].norm() * flat[j].norm())
-            cosines.append(0.0 if cosine.isnan() else float(cosine))
-        group = torch.tensor([cosine > np.quantile(cosines, quantile) for cosine in cosines])
-        alone, without = a.clone(), a.clone()
-        alone[~group] = 0
-        without[group] = 0
-        s.append(net.head(alone[None])[0, c] + y - net.head(without[None])[0, c])
-    return n01(torch.stack(s)).exp() * n01(net.gradient(picture, c).mean(dim=(1, 2))) - 0.5
-
-
 @pytest.mark.parametrize("quantile", [None, 0.5, 0.3])
 @every_case
 def test_fd_cam_equals_a_loop_over_the_channels(name, quantile):
@@ -94,26 +61,6 @@ def test_fd_cam_equals_a_loop_over_the_channels(name, quantile):
 
 
 # -- Recipro-CAM (METHODS 1.18)
-
-
-KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]).double() / 16
-
-
-def recipro_cam_loop(net: Case, picture: Tensor, c: int, gaussian: bool = False, score: str = "probability") -> Tensor:
-    """Byun and Lee 2022: the score of each position's feature vector alone, [h, w]."""
-    a = net.maps(picture)
-    _, h, w = a.shape
-    found = torch.zeros(h, w).double()
-    for i in range(h):
-        for j in range(w):
-            kept = torch.zeros_like(a)
-            for di in (-1, 0, 1) if gaussian else (0,):
-                for dj in (-1, 0, 1) if gaussian else (0,):
-                    if 0 <= i + di < h and 0 <= j + dj < w:
-                        kept[:, i + di, j + dj] = a[:, i, j] * (KERNEL[1 + di, 1 + dj] if gaussian else 1)
-            y = net.head(kept[None])[0]
-            found[i, j] = y[c] if score == "logit" else y.softmax(dim=0)[c]
-    return found
 
 
 @pytest.mark.parametrize("gaussian", [False, True])

@@ -6,81 +6,17 @@ import contextlib
 import itertools
 
 import helpers
-import numpy as np
 import pytest
 import torch
-from score_cases import (
-    BUILD,
-    EXACT,
-    FILLERS,
-    TARGETS,
-    Case,
-    against_class_0,
-    case,
-    every_case,
-    gap,
-    n01,
-    per_picture,
-    pictures,
-    score_cam_loop,
-    up,
-)
+from score_cases import BUILD, EXACT, TARGETS, Case, against_class_0, case, every_case, gap, per_picture, pictures
 from torch import Tensor
 
 import camlib
 from camlib import DegenerateMapWarning
+from camlib.compendium.loops.hybrid import amd_loop, union_cam_loop
+from camlib.compendium.loops.plain import n01, up
+from camlib.compendium.loops.score import score_cam_loop
 from camlib.weights import union
-
-
-def amd_loop(net: Case, picture: Tensor, c: int, theta: float = 10.0) -> Tensor:
-    """Hu et al. 2024, eq. 1-3: gradients below a percentile of their channel dropped, each channel rescaled."""
-    a, g = net.maps(picture), net.gradient(picture, c)
-    found = torch.zeros_like(a[0])
-    for k in range(len(a)):
-        d = g[k].relu() * (g[k] >= np.percentile(g[k].numpy(), theta))
-        if d.sum() > 0:
-            found += d / d.sum() * a[k]
-    return found
-
-
-def union_cam_loop(
-    net: Case,
-    picture: Tensor,
-    c: int,
-    theta: float = 10.0,
-    filler: str = "mean",
-    score: str = "probability",
-    clamp: bool = True,
-    rescale: bool = True,
-    rectified: str = "region",
-) -> dict[str, Tensor | str | float]:
-    """Eq. 4-8, by default with negative contributions cut at 0 and L_De-Region scaled as its parts before eq. 7.
-
-    ``clamp=False, rescale=False`` is what is printed. Every intermediate result and the final map [H, W].
-    """
-    fill = FILLERS[filler]()
-    f = net.p if score == "probability" else net.logit
-
-    def beta(mask: Tensor) -> float:
-        return float(f(picture * mask + fill * (1 - mask), c) - f(fill.expand_as(picture), c))
-
-    denoised = amd_loop(net, picture, c, theta)
-    denoised = n01(up(denoised.relu() if rectified == "both" else denoised))
-    w = score_cam_loop(net, picture, c, "score-cam" if score == "probability" else "score-cam-raw", filler=filler)
-    region = torch.einsum("k,khw->hw", w, net.maps(picture))
-    region = n01(up(region if rectified == "neither" else region.relu()))
-    beta_denoised, beta_region = beta(denoised), beta(region)
-    used = max(beta_denoised, 0) if clamp else beta_denoised, max(beta_region, 0) if clamp else beta_region
-    united = used[0] * denoised + used[1] * region
-    beta_union = beta(n01(united) if rescale else united)
-    use_union = beta_union > used[1] + 1e-12 and used[0] != 0  # with β_Denoised = 0 both maps are the same: a tie
-    return {
-        "branch": "union" if use_union else "region",
-        "beta_denoised": beta_denoised,
-        "beta_region": beta_region,
-        "beta_union": beta_union,
-        "heatmap": n01(united) if use_union else region,
-    }
 
 
 def union_details(chosen: Case, picture: Tensor, c: int, **options: object) -> dict[str, Tensor | str | float]:

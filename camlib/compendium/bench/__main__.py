@@ -14,7 +14,7 @@ from camlib.compendium.bench.cases import CASES, Bench
 from camlib.compendium.bench.machine import machine
 from camlib.compendium.bench.peers import MissingPeers, load_peers
 from camlib.compendium.bench.subjects import SETUPS
-from camlib.compendium.bench.table import COLUMNS, OUT, earlier, save, summary
+from camlib.compendium.bench.table import COLUMNS, OUT, earlier, renewed, save, summary
 from camlib.engine import runtime
 
 THREADS = 2
@@ -27,14 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         peers = load_peers()
         runtime.setup(0, options.threads)
         facts = machine(options.quick)
-        rows = [earlier(options.out, facts, options.only, options.networks)]
+        rows = earlier(options.out, facts, options.only, options.networks)
     except (MissingPeers, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     for name in options.networks:
         measured = Bench(SETUPS[name], peers, options.quick, say=partial(print, flush=True)).measure(options.only)
-        rows.append(pd.DataFrame(measured, columns=list(COLUMNS)))
-    frame = save(pd.concat([part for part in rows if len(part)], ignore_index=True), facts, options.out)
+        rows = renewed(rows, pd.DataFrame(measured, columns=list(COLUMNS)))
+    frame = save(rows, facts, options.out)
     shown = summary(frame)[["case", "network", "library", "setting", "unit", "value", "ratio", "runs"]]
     print(shown.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
     return 0

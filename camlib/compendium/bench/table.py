@@ -87,6 +87,17 @@ def earlier(out: Path, facts: Mapping[str, Any], cases: Sequence[str], networks:
     return rest
 
 
+def renewed(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """``measured``, and those of the earlier ``rows`` whose case was not measured on their network.
+
+    A case may bring rows of another one: the pilot of the batches is measured wherever a best batch is needed.
+    """
+    again = pd.MultiIndex.from_frame(rows[["case", "network"]]).isin(
+        pd.MultiIndex.from_frame(measured[["case", "network"]])
+    )
+    return pd.concat([part for part in (rows[~again], measured) if len(part)], ignore_index=True)
+
+
 def save(rows: pd.DataFrame, facts: Mapping[str, Any], out: Path) -> pd.DataFrame:
     """Write rows, in the order of cases, and the machine beside them; returns the rows with those composed of them."""
     rows = rows[rows["library"] != COMPOSED]
