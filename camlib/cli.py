@@ -7,7 +7,9 @@
     camlib methods
     camlib networks "*lite*"
     camlib evaluate --photos --out build/photos
+    camlib evidence check
     camlib figures sa-fig-04
+    eval "$(camlib completion)"
 
 Exit status 0: everything was made; 1: something could not be made, and it was named; 2: the call itself is wrong.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -37,11 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from camlib.evaluate.__main__ import main as evaluate
 
         return evaluate(words[1:])
+    if words[:1] == ["evidence"]:
+        from camlib.evaluate.evidence.__main__ import main as evidence
+
+        return evidence(words[1:])
     parser = _parser()
     options = parser.parse_args(words)
-    if options.completion:
-        print(_completion(parser), end="")
-        return 0
     if options.command is None:
         parser.print_help()
         return 2
@@ -61,29 +65,48 @@ def _explain(options: argparse.Namespace) -> int:
     """One overlay, one raw map and one record a picture, method and class; bad pictures are named and skipped."""
     from tqdm import tqdm
 
-    from camlib.explanation import compare
     from camlib.zoo.own_weights import network_of
 
     net = network_of(options.network, options.weights, options.classes, options.device)
     choices = [_choice(text, options.passes) for text in options.method]
     failed, pictures = 0, _pictures(options.pictures)
-    for picture in tqdm(pictures, unit="picture", disable=None):
-        try:
-            made = compare(net, [picture], choices, [_target(t) for t in options.target], options.layer,
-                           common=options.common)  # fmt: skip
-        except _ERRORS as error:
-            if options.debug:
-                raise
-            failed += 1
-            print(f"{picture}: {error}", file=sys.stderr)
-            continue
-        for e in made:
-            stem = options.out / f"{picture.stem}-{e.method}-{_slug(e.target_name)}"
-            e.save(stem.with_name(stem.name + ".png"), original=options.original, opacity=options.opacity)
-            e.save(stem.with_name(stem.name + ".npy"))
-            e.save(stem.with_name(stem.name + ".json"))
+    stems, size = _stems(pictures), options.batch_size
+    with tqdm(total=len(pictures), unit="picture", disable=None) as bar:
+        for start in range(0, len(pictures), size):
+            part = pictures[start : start + size]
+            made, troubles = _explained(net, part, choices, options)
+            failed += len(troubles)
+            for picture, error in troubles.items():
+                print(f"{picture}: {error}", file=sys.stderr)
+            for picture, e in made:
+                _keep(e, options.out / f"{stems[picture]}-{e.method}-{_slug(e.target_name)}", options)
+            bar.update(len(part))
     print(f"{len(pictures) - failed} of {len(pictures)} pictures; maps lie in {options.out}")
     return 1 if failed or not pictures else 0
+
+
+def _explained(net, pictures: list[Path], choices: list, options: argparse.Namespace) -> tuple[list, dict]:
+    """((picture, explanation) of all that could be explained together, picture -> what is wrong with it)."""
+    from camlib.explanation import compare
+
+    targets = [_target(text) for text in options.target]
+    try:
+        made = compare(net, pictures, choices, targets, options.layer, common=options.common, batch_size=len(pictures))
+    except _ERRORS as error:
+        if options.debug:
+            raise
+        if len(pictures) == 1:
+            return [], {pictures[0]: error}
+        alone = [_explained(net, [picture], choices, options) for picture in pictures]  # which of them was it?
+        return [pair for found, _ in alone for pair in found], {p: e for _, wrong in alone for p, e in wrong.items()}
+    return [(pictures[e.picture], e) for e in made], {}
+
+
+def _keep(e, stem: Path, options: argparse.Namespace) -> None:
+    """Overlay, raw map and record of one explanation."""
+    e.save(stem.with_name(stem.name + ".png"), original=options.original, opacity=options.opacity)
+    for suffix in (".npy", ".json"):
+        e.save(stem.with_name(stem.name + suffix))
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -99,7 +122,8 @@ def _compare(options: argparse.Namespace) -> int:
     net = network_of(options.network, options.weights, options.classes, options.device)
     pictures = _pictures(options.pictures)
     choices = [_choice(text, options.passes) for text in options.method]
-    made = compare(net, pictures, choices, [_target(options.target[0])], options.layer, common=options.common)
+    made = compare(net, pictures, choices, [_target(options.target[0])], options.layer, common=options.common,
+                   batch_size=options.batch_size)  # fmt: skip
     rows = [made[i : i + len(choices)] for i in range(0, len(made), len(choices))]
     cells = [[row[0].image, *row] for row in rows]
     labels = [f"{p.stem}\n{row[0].target_name} {row[0].probability:.2f}" for p, row in zip(pictures, rows, strict=True)]
@@ -144,8 +168,6 @@ def _networks(options: argparse.Namespace) -> int:
 
 def _figures(options: argparse.Namespace) -> int:
     """Run the notebook that makes an item; results go to build/, committed figures stay as they are."""
-    import os
-
     from camlib import paths
     from camlib.compendium.items import find_item
 
@@ -158,6 +180,14 @@ def _figures(options: argparse.Namespace) -> int:
     return status
 
 
+def _completion(options: argparse.Namespace) -> int:
+    """A completion script for bash: ``eval "$(camlib completion)"``."""
+    commands = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
+    words = sorted({o for sub in commands.values() for a in sub._actions for o in a.option_strings})
+    print(_COMPLETION.format(commands=" ".join(commands), options=" ".join(words)), end="")
+    return 0
+
+
 # -- words of the line
 
 
@@ -166,6 +196,22 @@ def _pictures(given: Sequence[str]) -> list[Path]:
     from camlib.engine.batches import files_of
 
     return [path for text in given for path in files_of(text)]
+
+
+def _stems(pictures: Sequence[Path]) -> dict[Path, str]:
+    """What the files of each picture begin with: its name, with its folders where names are not unique."""
+    names = [picture.stem for picture in pictures]
+    if len(set(names)) == len(pictures):
+        return dict(zip(pictures, names, strict=True))
+    root = Path(os.path.commonpath([picture.absolute().parent for picture in pictures]))
+    return {picture: "-".join(picture.absolute().relative_to(root).parts) for picture in pictures}
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return number
 
 
 def _choice(text: str, passes: int | None) -> tuple[str, dict[str, object]]:
@@ -186,17 +232,9 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _completion(parser: argparse.ArgumentParser) -> str:
-    """A completion script for bash: ``eval "$(camlib --completion)"``."""
-    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction)).choices
-    options = sorted({o for sub in commands.values() for a in sub._actions for o in a.option_strings})
-    return _COMPLETION.format(commands=" ".join([*commands, "evaluate"]), options=" ".join(options))
-
-
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="camlib", description=__doc__, formatter_class=form)
-    parser.add_argument("--completion", action="store_true", help='completion for bash: eval "$(camlib --completion)"')
     parser.set_defaults(debug=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, act, text in (
@@ -210,7 +248,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--layer", help="see `camlib layers NETWORK`; the network's own")
         sub.add_argument("--common", choices=["keep", "center", "project"], default="keep", help="the common map ΣM")
         sub.add_argument("--passes", type=int, help="budget of masked passes, for methods that take one")
-        sub.add_argument("--device", default="cpu")
+        sub.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps")
+        sub.add_argument("--batch-size", type=_whole, default=8, metavar="N", help="pictures that run together")
         sub.add_argument("--out", type=Path, required=True, help="folder (explain), picture (compare)")
         _add_network(sub, act)
     explain = commands.choices["explain"]
@@ -226,10 +265,12 @@ def _parser() -> argparse.ArgumentParser:
     networks.add_argument("pattern", nargs="?", default="*")
     figures = commands.add_parser("figures", help="makes one item of a paper again, by its id")
     figures.add_argument("item")
-    for sub, act in ((methods, _methods), (networks, _networks), (figures, _figures)):
+    completion = commands.add_parser("completion", help='completion for bash: eval "$(camlib completion)"')
+    for sub, act in ((methods, _methods), (networks, _networks), (figures, _figures), (completion, _completion)):
         sub.set_defaults(act=act)
     for sub in commands.choices.values():
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands.add_parser("evidence", help="rows that the claims stand on: camlib evidence --help")
     commands.add_parser("evaluate", help="many pictures, methods and metrics into tables: camlib evaluate --help")
     return parser
 

@@ -46,20 +46,20 @@ def class_activation_map(weights: Tensor, activations: Tensor) -> Tensor:
 
     Args:
         weights: class activation weights, [B, K] (one a channel) or [B, K, h, w] (one a pixel of each channel).
-        activations: feature maps M, [B, K, h, w].
+        activations: feature maps M, [B, K, h, w]; [B, K, w] of a sound, [B, K, d, h, w] of a volume.
 
     Returns:
-        [B, h, w].
+        [B, h, w]; [B, w], [B, d, h, w].
 
     Raises:
         ValueError: the shapes do not belong together.
     """
     if weights.shape == activations.shape[:2]:
-        return torch.einsum("bk,bkhw->bhw", weights, activations)
+        return torch.einsum("bk,bk...->b...", weights, activations)
     if weights.shape == activations.shape:
         return (weights * activations).sum(dim=1)
-    b, k, h, w = activations.shape
-    raise ValueError(f"Weights {list(weights.shape)} do not fit feature maps; expected [{b},{k}] or [{b},{k},{h},{w}].")
+    expected = [f"[{','.join(map(str, shape))}]" for shape in (activations.shape[:2], activations.shape)]
+    raise ValueError(f"Weights {list(weights.shape)} do not fit feature maps; expected {' or '.join(expected)}.")
 
 
 def checked_common(common: str, name: str, makes: str) -> str:
@@ -156,11 +156,17 @@ def _at_positions(beta: Tensor) -> Tensor:
     return beta[:, None, None, None] if beta.dim() == 1 else beta[:, None]
 
 
-def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear upsampling [B, h, w] -> [B, H, W], cell centers aligned (``align_corners=False``)."""
-    if tuple(maps.shape[-2:]) == tuple(size):
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def upsample(maps: Tensor, size: tuple[int, ...], align_corners: bool = False) -> Tensor:
+    """Linear upsampling along every axis of space, [B, h, w] -> [B, H, W].
+
+    Cell centers are aligned; with ``align_corners`` the centers of the outermost cells are.
+    """
+    if tuple(maps.shape[1:]) == tuple(size):
         return maps
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(maps[:, None], size, mode=_LINEAR[len(size)], align_corners=align_corners)[:, 0]
 
 
 def normalize(maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,12 +177,13 @@ def normalize(maps: Tensor) -> tuple[Tensor, Tensor]:
     a map than large ones.
 
     Args:
-        maps: [B, H, W].
+        maps: [B, H, W]; [B, W], [B, D, H, W].
 
     Returns:
-        (scaled maps [B, H, W] in [0, 1], flat [B] bool).
+        (scaled maps of the same shape in [0, 1], flat [B] bool).
     """
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    space = tuple(range(1, maps.dim()))
+    low, high = maps.amin(dim=space, keepdim=True), maps.amax(dim=space, keepdim=True)
     largest = torch.maximum(high.abs(), low.abs())
     _, exponent = torch.frexp(largest)
     scale = torch.ldexp(torch.ones_like(largest), -exponent.clamp(min=-100))  # exact, and no difference overflows
@@ -185,3 +192,14 @@ def normalize(maps: Tensor) -> tuple[Tensor, Tensor]:
     flat = span <= 16 * torch.finfo(maps.dtype).eps * largest
     scaled = (maps * scale).sub_(low).div_(span.masked_fill(flat, 1.0))
     return scaled.masked_fill_(flat, 0), flat.flatten()
+
+
+def difference(after: Tensor, before: Tensor) -> Tensor:
+    """``after - before``, exactly 0 where it is below the rounding errors of the two.
+
+    Two passes that should give one number differ in its last digits. What is made of such differences must be flat,
+    and it can no longer be judged by itself: next to other rounding errors a rounding error is large.
+    """
+    made = after - before
+    rounding = 16 * torch.finfo(made.dtype).eps * torch.maximum(after.abs(), before.abs())
+    return made.masked_fill(made.abs() <= rounding, 0)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 TargetFunction = Callable[[Any], Tensor]
 """From whatever the module returns for a batch to one number a picture, [B]; differentiable for gradients."""
@@ -49,22 +49,27 @@ def probabilities_of(outputs: Tensor, activation: str) -> Tensor:
     return outputs.sigmoid() if activation == "sigmoid" else outputs
 
 
-def with_functions(module: nn.Module, functions: Sequence[TargetFunction]) -> nn.Module:
-    """A module that shares all parts of ``module`` and returns the functions of its output instead, [B, functions].
+@dataclass(frozen=True)
+class Functions:
+    """Reads whatever a module returns for a batch by functions of it, [B, functions].
 
-    The parts keep their names, and the caller's module is not touched. Raises ValueError when it runs, for a function
-    that does not return one number a picture.
+    Raises ValueError when it runs, for a function that does not return one number a picture.
     """
-    kind = type(module)
 
-    class WithFunctions(kind):
-        def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-            output = kind.forward(self, *args, **kwargs)
-            return torch.stack([_checked(f, f(output), len(args[0])) for f in functions], dim=1)
+    functions: tuple[TargetFunction, ...]
 
-    made = copy.copy(module)
-    made.__class__ = WithFunctions
-    return made
+    def __call__(self, output: Any, pictures: int) -> Tensor:
+        return torch.stack([_checked(function, function(output), pictures) for function in self.functions], dim=1)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Reads whatever a module returns for a batch by one function, from the output to [B, n]."""
+
+    function: Callable[[Any], Tensor]
+
+    def __call__(self, output: Any, pictures: int) -> Tensor:
+        return self.function(output)
 
 
 def name_of(function: TargetFunction) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import numbers
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_SIXTEEN_BITS, _TWELVE_BITS = 65535.0, 4095.0
+_BITS_PER_SAMPLE = 258  # tag of a TIFF file
 
 Picture = Image.Image | str | PathLike | np.ndarray | Tensor
 
@@ -26,26 +32,36 @@ class Preprocess:
     """How a network wants its pictures: resized to ``size`` (both sides, nothing cropped), then ``(x - mean) / std``.
 
     The whole picture is shown to the network, so that a heatmap covers all of it; this is what Wang et al. (2019)
-    and Liang et al. (2022) do. ``size`` is (H, W), or one number for a square; ``len(mean)`` is the number of color
-    channels (1 or 3).
+    and Liang et al. (2022) do. ``size`` is (H, W), or one number for a square. ``mean`` and ``std`` are of pictures in
+    [0, 1]; one value a channel, so that ``len(mean)`` is the number of channels (1 gray, 3 color, others for tensors),
+    or one number for the three colors.
+
+    Raises:
+        ValueError: sizes or numbers that are impossible, or a mean and std of the 0..255 scale.
     """
 
     size: tuple[int, int] | int = (224, 224)
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
+    mean: tuple[float, ...] | float = IMAGENET_MEAN
+    std: tuple[float, ...] | float = IMAGENET_STD
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, int):
-            object.__setattr__(self, "size", (self.size, self.size))
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise ValueError(f"mean {self.mean} and std {self.std}: expected one or three values each.")
-        if min(self.std) <= 0:
-            raise ValueError(f"std {self.std}: expected positive values.")
+        object.__setattr__(self, "size", _checked_size(self.size))
+        mean, std = _numbers(self.mean), _numbers(self.std)
+        if len(mean) != len(std) or not mean:
+            raise ValueError(f"mean {self.mean}, std {self.std}: expected as many values of the one as of the other.")
+        if not all(np.isfinite((*mean, *std))) or min(std) <= 0:
+            raise ValueError(f"mean {self.mean}, std {self.std}: expected finite numbers, and positive values for std.")
+        if max(map(abs, (*mean, *std))) > 2:
+            divided = [tuple(round(value / 255, 4) for value in values) for values in (mean, std)]
+            raise ValueError(
+                f"mean {self.mean} and std {self.std} are of the 0..255 scale; pictures here lie in [0,1]. Divide both "
+                f"by 255: mean={divided[0]}, std={divided[1]}."
+            )
+        object.__setattr__(self, "mean", mean)
+        object.__setattr__(self, "std", std)
         if self.interpolation not in _RESAMPLING:
             raise ValueError(f"interpolation {self.interpolation!r}: expected one of {sorted(_RESAMPLING)}.")
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size {self.size}: expected (height, width) in pixels.")
 
     @property
     def channels(self) -> int:
@@ -68,7 +84,13 @@ class Preprocess:
                     tensor[None], self.size, mode=self.interpolation, align_corners=False, antialias=True
                 )[0].clamp(0, 1)
         else:
-            image = to_pil(photo).resize(self.size[::-1], _RESAMPLING[self.interpolation])
+            image = to_pil(photo)
+            if self.channels not in (1, 3):
+                raise ValueError(
+                    f"A picture has three colors, and the network takes {self.channels} channels. Pass a tensor "
+                    f"[{self.channels},H,W] in [0,1]."
+                )
+            image = image.resize(self.size[::-1], _RESAMPLING[self.interpolation])
             tensor = torch.from_numpy(np.asarray(image, dtype=np.float32) / 255).permute(2, 0, 1).contiguous()
         return tensor.mean(dim=0, keepdim=True) if self.channels < tensor.shape[0] else tensor
 
@@ -83,31 +105,41 @@ class Preprocess:
         return (inputs * std + mean).clamp(0, 1)
 
 
-def preprocess_of(transform: Preprocess | Callable | None) -> tuple[Preprocess, bool]:
-    """Size, mean and standard deviation of a transform as far as they can be read off it; whether the latter could."""
-    if transform is None:
-        return Preprocess(), True
-    if isinstance(transform, Preprocess):
-        return transform, True
-    known = {}
-    for part in [transform, *getattr(transform, "transforms", [])]:
-        if getattr(part, "mean", None) is not None and getattr(part, "std", None) is not None:
-            known["mean"], known["std"] = tuple(map(float, part.mean)), tuple(map(float, part.std))
-        size = getattr(part, "crop_size", None) or getattr(part, "size", None)
-        if size is not None:
-            size = [size] if isinstance(size, int) else list(size)
-            known["size"] = (int(size[0]), int(size[-1]))
-    return Preprocess(**known), "mean" in known
+def three_values(values: tuple[float, ...], channels: int = 3) -> tuple[float, ...]:
+    """One value a channel, where one may stand for all."""
+    return values * channels if len(values) == 1 else values
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"mean and std are numbers, one a channel; given {values!r}.") from error
+    return tuple(found.tolist()) if found.ndim else (float(found),) * 3
+
+
+def _checked_size(size: Any) -> tuple[int, int]:
+    sides = (size, size) if isinstance(size, numbers.Number) else size
+    try:
+        sides = tuple(sides)
+    except TypeError:
+        sides = ()
+    whole = all(isinstance(side, numbers.Integral) and not isinstance(side, bool) for side in sides)
+    if len(sides) != 2 or not whole or min(sides) < 1:
+        raise ValueError(f"size {size}: expected (height, width) in pixels.")
+    return int(sides[0]), int(sides[1])
 
 
 def to_pil(photo: Image.Image | str | PathLike | np.ndarray) -> Image.Image:
     """An 8-bit RGB picture from a path, a PIL image of any mode or a [H, W], [H, W, 3] or [H, W, 4] array.
 
-    EXIF rotation is applied, 16-bit pictures are scaled to 8 bit, transparency is laid over white, gray becomes RGB.
-    Raises ValueError for an unreadable file or another shape and TypeError for anything that is no picture.
+    EXIF rotation is applied, pictures of 12 and 16 bits are scaled to 8, transparency is laid over white, gray becomes
+    RGB. Raises ValueError for an unreadable file or another shape and TypeError for anything that is no picture.
     """
+    name = "The picture"
     if isinstance(photo, str | PathLike):
-        photo = _open(Path(photo))
+        name = repr(os.fspath(photo))
+        photo = _open(os.fspath(photo))
     elif isinstance(photo, np.ndarray):
         photo = _from_array(photo)
     if not isinstance(photo, Image.Image):
@@ -115,27 +147,69 @@ def to_pil(photo: Image.Image | str | PathLike | np.ndarray) -> Image.Image:
             f"A picture is a PIL image, a path, an array [H,W,3] or a tensor [3,H,W] in [0,1]; "
             f"given {type(photo).__name__}."
         )
-    image = ImageOps.exif_transpose(photo)
+    if not all(photo.size):
+        raise ValueError(f"{name} is empty: {photo.width} x {photo.height} pixels.")
+    with _saying(name):
+        photo.load()
+        bits = getattr(photo, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))
+        return _eight_bit_rgb(_upright(photo), twelve_bits=tuple(bits) == (12,))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF entry says; one with a rubbish entry as it is stored."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # every reader of tags raises what it likes
+        return image
+
+
+def _eight_bit_rgb(image: Image.Image, twelve_bits: bool) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _to_eight_bits(image)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        return _scaled(image, twelve_bits).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
 
-def _open(path: Path) -> Image.Image:
+@contextmanager
+def _saying(name: str) -> Iterator[None]:
+    """Whatever a reader of pictures raises inside the block becomes one sentence that names the picture."""
     try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except FileNotFoundError as error:
+        yield
+    except UnusablePicture:
+        raise
+    except Image.DecompressionBombError as error:
         raise ValueError(
-            f"No picture at {str(path)!r}. Give the path of an image file; camlib.list_photos() names the "
-            f"photographs that camlib.load_photo brings along."
+            f"{name} cannot be read as a picture: {error} Make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you "
+            f"trust it."
         ) from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{str(path)!r} cannot be read as a picture: {error}.") from error
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".rstrip(".")
+        raise ValueError(f"{name} cannot be read as a picture: {what}.") from error
+
+
+class UnusablePicture(ValueError):
+    """A picture that can be read and is not usable; the message is complete."""
+
+
+def _open(path: str | bytes) -> Image.Image:
+    name = repr(path)
+    with _saying(name):
+        try:
+            kind = os.stat(path).st_mode
+        except FileNotFoundError:
+            raise UnusablePicture(
+                f"No picture at {name}. Give the path of an image file; camlib.list_photos() names the "
+                f"photographs that camlib.load_photo brings along."
+            ) from None
+        if not stat.S_ISREG(kind):  # reading a pipe would wait for somebody to write
+            what = "a folder" if stat.S_ISDIR(kind) else "a pipe, socket or device"
+            raise UnusablePicture(f"{name} cannot be read as a picture: it is {what}.")
+        with Image.open(path) as image:
+            if all(image.size):
+                image.load()
+            return image
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
@@ -143,7 +217,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
         raise ValueError(f"An array picture is [H,W], [H,W,3] or [H,W,4]; given shape {list(array.shape)}.")
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if array.dtype == np.uint16:
-        array = np.round(array / 257).astype(np.uint8)
+        array = np.round(array / (_full_scale(float(array.max())) / 255)).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         _check_range(float(np.min(array)), float(np.max(array)))
         array = np.round(array * 255).astype(np.uint8)
@@ -152,19 +226,35 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Gray pictures of 16 or 32 bits; 32-bit ones hold [0, 1] (floats), [0, 255] or 16 bits: their maximum tells."""
+def _full_scale(largest: float) -> float:
+    """White of a 16-bit picture: 65535, or 4095 where the largest value lies in the upper half of 12 bits."""
+    return _TWELVE_BITS if _TWELVE_BITS / 2 < largest <= _TWELVE_BITS else _SIXTEEN_BITS
+
+
+def _scaled(image: Image.Image, twelve_bits: bool) -> Image.Image:
+    """Gray pictures of 12, 16 or 32 bits in 8; of 32-bit ones the maximum tells whether 1, 255 or 65535 is white."""
     values = np.asarray(image, dtype=np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("The picture holds NaN or Inf. Replace those pixels before explaining it.")
-    top = 65535.0 if values.max() > 255 else 255.0 if values.max() > 1 or image.mode != "F" else 1.0
-    top = 65535.0 if image.mode.startswith("I;16") else top
-    return Image.fromarray(np.clip(np.round(values / top * 255), 0, 255).astype(np.uint8))
+        raise UnusablePicture("The picture holds NaN or Inf. Replace those pixels before explaining it.")
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > _SIXTEEN_BITS:
+        raise UnusablePicture(
+            f"A gray picture lies in [0,1], [0,255] or [0,65535]; given values from {low:.3g} to {high:.3g}. Scale it."
+        )
+    if image.mode.startswith("I;16"):
+        white = _TWELVE_BITS if twelve_bits else _full_scale(high)
+    elif high > 255:
+        white = _full_scale(high)
+    else:
+        white = 255.0 if high > 1 or image.mode != "F" else 1.0
+    scaled = np.round(values / white * 255).astype(np.uint8)
+    clear = image.info.get("transparency")
+    return Image.fromarray(scaled if clear is None else np.where(values == clear, np.uint8(255), scaled))
 
 
 def _check_range(low: float, high: float) -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("The picture holds NaN or Inf. Replace those pixels before explaining it.")
+        raise ValueError("The picture holds NaN or Inf. Replace those pixels first.")
     if low < -1e-6 or high > 1 + 1e-6:
         raise ValueError(
             f"A float picture lies in [0,1]; given values from {low:.3g} to {high:.3g}. Divide by 255, or pass an "
@@ -173,15 +263,17 @@ def _check_range(low: float, high: float) -> None:
 
 
 def checked_tensor(tensor: Tensor, channels: int = 3) -> Tensor:
-    """A picture tensor as float32 [3, H, W] (or [1, H, W] where a network takes gray) in [0, 1] on the CPU.
+    """A picture tensor as float32 [3, H, W] (or [channels, H, W] where a network takes others) in [0, 1] on the CPU.
 
     uint8 is divided by 255. Raises ValueError for another shape or range, TypeError for another type.
     """
-    if tensor.dim() != 3 or tensor.shape[0] not in (3, channels) or 0 in tensor.shape:
-        expected = "[3,H,W]" if channels == 3 else "[1,H,W] or [3,H,W]"
+    allowed = {1: (1, 3)}.get(channels, (channels,))
+    if tensor.dim() != 3 or tensor.shape[0] not in allowed or 0 in tensor.shape:
+        expected = " or ".join(f"[{count},H,W]" for count in allowed)
+        gray = "For a gray picture and a color network use x.expand(3, -1, -1); " if channels == 3 else ""
         raise ValueError(
-            f"A picture tensor is {expected}; given {list(tensor.shape)}. For a gray picture and a color network use "
-            f"x.expand(3, -1, -1); for a ready batch pass [B,{channels},H,W]."
+            f"A picture tensor is {expected}; given {list(tensor.shape)}. {gray}"
+            f"{'for' if gray else 'For'} a ready batch pass [B,{channels},H,W]."
         )
     tensor = tensor.detach().cpu()
     if tensor.dtype == torch.uint8:

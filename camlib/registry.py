@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from camlib.options import checked_options
+
 MAKES = ("weights", "map", "pixels")
 SIGNS = {
     "signed": "evidence for and against the class keep their signs",
@@ -64,12 +66,13 @@ class Method:
     options: Mapping[str, Any]
 
     def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` as given; raises ValueError for a name that the method does not know.
+        """``options`` in the types that the method's function declares, see :mod:`camlib.options`.
 
-        ``common`` is an option of every method, see :func:`camlib.framework.checked_common`.
+        ``common`` is an option of every method, see :func:`camlib.framework.checked_common`. Raises ValueError for a
+        name that the method does not know and for a value outside of its range, TypeError for another type.
         """
         refuse_unknown(self.name, {name: value for name, value in options.items() if name != "common"}, self.options)
-        return dict(options)
+        return checked_options(self.name, self.function, options)
 
 
 _methods: dict[str, Method] = {}
@@ -82,12 +85,12 @@ class _Methods(Mapping[str, Method]):
     _all_here = False
 
     def _read(self) -> dict[str, Method]:
+        """The methods by name, in no order that counts."""
         if not self._all_here:
             self._all_here = True
             for wing in self.wings:
                 import_module(wing)
-        ranked = sorted(_methods.values(), key=self._rank)
-        return {method.name: method for method in ranked}
+        return _methods
 
     def _rank(self, method: Method) -> int:
         """Class activation maps before baselines before methods of others, whatever was imported first."""
@@ -98,7 +101,7 @@ class _Methods(Mapping[str, Method]):
         return self._read()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._read())
+        return iter([method.name for method in sorted(self._read().values(), key=self._rank)])
 
     def __len__(self) -> int:
         return len(self._read())
@@ -120,7 +123,8 @@ def refuse_unknown(name: str, options: Mapping[str, Any], known: Mapping[str, An
     """``options`` as given; raises ValueError if one is not among the ``known`` options (with defaults) of ``name``."""
     if unknown := sorted(set(options) - set(known)):
         all_ = ", ".join(f"{key}={value!r}" for key, value in known.items()) or "none"
-        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}. Its options: {all_}.")
+        hint = " The network says where it runs: net.to('cuda')." if "device" in unknown else ""
+        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}. Its options: {all_}.{hint}")
     return dict(options)
 
 

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from camlib.engine import recording
+from camlib import framework
+from camlib.engine import recording, sharing
 from camlib.engine.landmarks import Landmarks, stakes_of, survey
 from camlib.engine.linear_head import LinearHead, proven_head
 from camlib.engine.masked import Ablation, ApproximationWarning, masked_pictures, sampled, warn_about_precision
 from camlib.engine.masking import Masking, live_channels
 from camlib.engine.recording import widened
 from camlib.engine.scoring import Scorer, Tail, Writer, progress
+from camlib.layers import Layer
 from camlib.networks import Network
 from camlib.pictures import Picture
 
@@ -32,16 +34,19 @@ __all__ = ["ApproximationWarning", "LinearHead", "Trace"]
 class Trace:
     """One recorded pass of a network over a batch, read by every method.
 
+    A network without any spatial layer has a trace, too, for methods that look at pixels alone: ``layer`` is then None,
+    and reading :attr:`activations` raises what :meth:`Network.find_layer` raises.
+
     Args:
         network: the classifier.
-        inputs: ready batch [B, C, H, W] (normalized).
+        inputs: ready batch [B, C, H, W] (normalized); [B, C, L] or [B, C, D, H, W].
         layer: the layer to record; a name, or None for the network's target layer.
 
     Attributes:
-        activations: M [B, K, h, w], float32 (float64 for a float64 network), detached.
-        logits: y [B, C], same type.
+        logits: y [B, C], float32 (float64 for a float64 network).
         inputs: the batch.
-        layer: the :class:`camlib.layers.Layer`.
+        ready: the network's twin, how it is called and what is known of it, for pictures of this size.
+        layer: the :class:`camlib.layers.Layer`, or None.
         targets: class indices [B] that are going to be asked for, if known; work that classes can share (noisy
             passes) is then done for all of them at once.
 
@@ -50,20 +55,20 @@ class Trace:
             :meth:`Network.check_logits`.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        inputs: Tensor,
-        layer: str | nn.Module | None = None,
-    ) -> None:
+    def __init__(self, network: Network, inputs: Tensor, layer: str | nn.Module | None = None) -> None:
         self.network = network
         self.inputs = network.check_batch(inputs)
-        self.layer = network.find_layer(layer, self.inputs)
+        self.ready = network.ready(self.inputs)
         self.targets: list[Tensor] = []
-        self._leaf, logits = recording.record(network, self.layer, self.inputs)
-        self._logits = network.check_logits(logits, self.inputs)
-        self.activations = widened(self._leaf.detach())
-        self.logits = widened(self._logits.detach())
+        self.layer: Layer | None = None
+        self._recording: recording.Recording | None = None
+        if layer is None and network.target_layer is None and self.ready.survey.default is None:
+            self._logits = self._plain_logits()
+        else:
+            self.layer = network.layer_of(layer, self.ready.survey)
+            self._recording = recording.record(network, self.ready, self.layer, self.inputs)
+            self._logits = self._recording.logits.detach()
+        self.logits = widened(self._logits)
         self._gradients: dict[tuple[int, ...], Tensor] = {}
         self._moments: dict[tuple, dict[tuple[int, ...], Tensor]] = {}
         self._masked: dict[Masking, Tensor] = {}
@@ -81,15 +86,56 @@ class Trace:
         """Probabilities of the classes by the network's output activation, [B, C]."""
         return self.network.probabilities(self.logits)
 
+    def _plain_logits(self) -> Tensor:
+        with self.ready.held() as module, torch.no_grad():
+            return self.network.check_logits(self.ready.run(module, self.inputs.clone()), self.inputs)
+
+    @cached_property
+    def activations(self) -> Tensor:
+        """M [B, K, h, w], float32 (float64 for a float64 network), detached.
+
+        Maps of a sound have h = 1, the slices of a volume lie below each other (h = d·h); :meth:`unfolded` undoes that.
+        Raises ValueError for a network without feature maps.
+        """
+        return widened(self.maps)
+
     @property
     def maps(self) -> Tensor:
         """The activations [B, K, h, w] in the network's own type: what the part behind the layer takes."""
-        return self._leaf.detach()
+        return self.folded(self._recorded().maps)
+
+    def _recorded(self) -> recording.Recording:
+        if self._recording is None:
+            self.network.layer_of(None, self.ready.survey)  # raises, and says why there is no layer
+        return self._recording
+
+    def folded(self, maps: Tensor) -> Tensor:
+        """Maps in the layer's own axes of space [..., w], [..., d, h, w] as methods see them, [..., h, w]."""
+        return self.layer.fold(maps)
+
+    def unfolded(self, values: Tensor) -> Tensor:
+        """Values [..., h, w], one a position of the maps, in the layer's own axes: [..., w], [..., d, h, w]."""
+        return self.layer.unfold(values)
+
+    def enlarged(self, maps: Tensor) -> Tensor:
+        """Maps [n, h, w] linearly upsampled to the size of the input, [n, H, W]; [n, L], [n, D, H, W]."""
+        return framework.upsample(self.unfolded(maps), self.size)
 
     @property
     def positions(self) -> int:
         """h·w, the number of positions of a feature map."""
-        return self.activations.shape[-2] * self.activations.shape[-1]
+        return self.activations[0, 0].numel()
+
+    @property
+    def layer_name(self) -> str:
+        """Name of the layer; "" where the network has none."""
+        return "" if self.layer is None else self.layer.name
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """(H, W) of the input, to which maps are enlarged: its last axes, as many as the maps have."""
+        axes = len(self.layer.size) if self.layer is not None else self.inputs.dim() - 2
+        return tuple(self.inputs.shape[-axes:])
 
     def gradients(self, target: Tensor) -> Tensor:
         """Pixel gradients g_kij = ∂y_c/∂M_kij of each picture's target logit (Si et al. 2021, eq. 4).
@@ -103,13 +149,13 @@ class Trace:
         key = tuple(target.tolist())
         if key not in self._gradients:
             with self._saying_where():
-                self._gradients[key] = recording.gradient(self._leaf, self._logits, target)
+                self._gradients[key] = self.folded(self._recorded().gradient(target))
         return self._gradients[key]
 
     def score_gradients(self, score: recording.Score) -> Tensor:
         """Pixel gradients of each picture's score, [B, K, h, w]; ``score`` maps logits [B, C] to [B]. Not kept."""
         with self._saying_where():
-            return recording.score_gradient(self._leaf, self._logits, score)
+            return self.folded(self._recorded().score_gradient(score))
 
     def hessian_product(self, score: recording.Score, vector: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient g and Hessian-vector product Hv of each picture's score with respect to its feature maps.
@@ -122,24 +168,24 @@ class Trace:
             (g, Hv), [B, K, h, w] each, two backward passes. Hv is 0 where the score is piecewise linear in the maps. A
             fused attention cannot be differentiated twice: the pass is then recorded once more with its plain form.
         """
+        vector = self.unfolded(vector)
         with self._saying_where():
             try:
-                return recording.hessian_product(self._leaf, self._logits, score, vector)
+                found = self._recorded().hessian_product(score, vector)
             except RuntimeError:
                 with sdpa_kernel(SDPBackend.MATH):
-                    leaf, logits = recording.record(self.network, self.layer, self.inputs)
-                    return recording.hessian_product(leaf, logits, score, vector)
+                    again = recording.record(self.network, self.ready, self.layer, self.inputs)
+                    found = again.hessian_product(score, vector)
+        return self.folded(found[0]), self.folded(found[1])
 
     @contextmanager
     def _saying_where(self) -> Iterator[None]:
-        """An error without names becomes one that says which layer the logits do not depend on."""
+        """An error without names becomes one that says why no gradient of the logits reaches the layer."""
         try:
             yield
         except recording.Unreached:
-            raise ValueError(
-                f"The logits of {self.network.name} do not depend on layer {self.layer.name!r}. Choose a layer on "
-                f"the way to the logits, for example {self.network.find_layer(None, self.inputs).name!r}."
-            ) from None
+            why = recording.why_unreached(self.network, self.ready, self.layer, self.inputs, self._recorded())
+            raise ValueError(why) from None
 
     def noisy_moments(self, target: Tensor, samples: int, noise: float, seed: int) -> Tensor:
         """Means of g, g² and g³ over noisy copies of the pictures (Omeiza et al. 2019, eq. 7-8).
@@ -156,11 +202,13 @@ class Trace:
         key = (samples, noise, seed)
         wanted = {tuple(t.tolist()): t for t in [*self.targets, target]}
         known = self._moments.setdefault(key, {})
+        self._recorded()  # raises where there is no layer
         if tuple(target.tolist()) not in known:
             with self._saying_where():
-                self._moments[key] = known = recording.noisy_moments(
-                    self.network, self.layer, self.inputs, wanted, samples, noise, seed
+                found = recording.noisy_moments(
+                    self.network, self.ready, self.layer, self.inputs, wanted, samples, noise, seed
                 )
+                self._moments[key] = known = {asked: self.folded(moments) for asked, moments in found.items()}
         return known[tuple(target.tolist())]
 
     # -- scores of changed pictures and of changed feature maps ----------------------------------------------------
@@ -217,11 +265,17 @@ class Trace:
         )
 
     def _masked_logits_of(self, b: int, channels: Tensor, masking: Masking) -> Tensor:
-        write = masked_pictures(self.network, self.inputs[b], self.activations[b, channels], masking)
-        return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
+        picture, maps = self.inputs[b], self.unfolded(self.activations[b, channels])
+
+        def made() -> Tensor:
+            write = masked_pictures(self.network, picture, maps, masking)
+            return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
+
+        known = (picture, self.logits[b], maps, repr(masking), repr(self.network.preprocess))
+        return sharing.once_a_run(self.network.module, known, made).to(self.logits)
 
     def _report_precision(self, masking: Masking) -> None:
-        maps = self.activations[0, sampled(self.live[0].nonzero().flatten())]
+        maps = self.unfolded(self.activations[0, sampled(self.live[0].nonzero().flatten())])
         write, top = masked_pictures(self.network, self.inputs[0], maps, masking), int(self.logits[0].argmax())
         warn_about_precision(write, maps, top, self.scorer(), self.scorer(masking.precision), masking.precision)
 
@@ -267,7 +321,7 @@ class Trace:
     def tail(self, b: int) -> Tail:
         """The network behind the layer, ready to run on changed feature maps of picture b."""
         row = slice(b, b + 1)
-        return Tail(self.network, self.layer, self.inputs[row], self.maps[row], self._logits[row])
+        return Tail(self.ready, self.layer, self.inputs[row], self._recorded().maps[row], self._logits[row])
 
     def ablated_logits(self) -> Tensor:
         """Logits with one channel at a time set to 0 (Desai and Ramaswamy 2020), [B, K, C]; K tails, no bodies."""
@@ -277,4 +331,5 @@ class Trace:
     @cached_property
     def head(self) -> LinearHead | None:
         """The linear head that this trace proves, or None; see :func:`camlib.engine.linear_head.proven_head`."""
-        return proven_head(self.network.module, self.activations, self.logits, self.network.dtype)
+        with self.ready.held() as module:
+            return proven_head(module, self.activations, self.logits, self._logits.dtype)

@@ -53,7 +53,7 @@ def serve() -> None:
 
 def load_ipython_extension(shell: Any) -> None:
     """Draw what a cell shows, and what it saves for the gallery, with few dots."""
-    from camlib.compendium import writing
+    from camlib.compendium import pictures
 
     shell.config.InlineBackend.print_figure_kwargs = {"dpi": DOTS, "bbox_inches": None}
-    writing.RESOLUTIONS = (DOTS,)
+    pictures.DPI = DOTS

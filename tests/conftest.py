@@ -1,49 +1,58 @@
-"""One state for every test: seeds and threads as in the notebooks, no windows, the same examples always."""
+"""One state for every test: seeds and threads as in the notebooks, no windows, the same examples always.
+
+With ``-n`` the first process only hands out tests; what takes seconds is imported where a test runs, so that the others
+need not wait for it.
+"""
 
 import gc
 import os
+import tempfile
 from unittest import mock
 from urllib.error import URLError
 
-import comparison
-import matplotlib
 import pytest
-import torch
 from hypothesis import settings
 
-from camlib import checkpoints, metrics, paths, registry
-from camlib.compendium import manifest
-from camlib.engine import runtime
+from camlib import paths
 
-matplotlib.use("Agg")
 settings.register_profile("camlib", deadline=None, derandomize=True)
 settings.load_profile("camlib")
 
 
 @pytest.fixture(autouse=True)
 def determinism():
+    from camlib.engine import runtime
+
     runtime.setup(seed=0, threads=1)  # two processes of two threads each would fight over two cores
 
 
 @pytest.fixture(autouse=True)
 def no_foreign_weights(monkeypatch):
     """A test that loads damaged or random checkpoints marks its process; the mark ends with the test."""
+    from camlib import checkpoints
+
     monkeypatch.setattr(checkpoints, "_foreign", {})
 
 
 @pytest.fixture
 def own_repository(tmp_path, monkeypatch):
     """A repository of the test's own, with figures/, build/, notebooks/ and no memory of earlier touches."""
+    from camlib.compendium import gallery, manifest, verdicts
+
     for name in ("figures", "build", "notebooks"):
         monkeypatch.setattr(paths, name.upper(), tmp_path / name)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(manifest, "_made_here", set())
+    monkeypatch.setattr(verdicts, "RULES", {})
+    monkeypatch.setattr(gallery, "highlights", lambda: ["1. A finding."])
     return tmp_path
 
 
 @pytest.fixture
 def own_registries():
     """Methods and metrics that a test registers are gone behind it."""
+    from camlib import metrics, registry
+
     assert registry.METHODS  # the wings that bring methods are imported before anything is kept
     registries = registry._methods, metrics.registry._metrics
     kept = [dict(known) for known in registries]
@@ -63,6 +72,7 @@ def own_environment():
 @pytest.fixture
 def failing_download(monkeypatch):
     """Downloads are allowed, and every one of them fails for want of a name server."""
+    import torch
 
     def fail(*_: object, **__: object) -> None:
         raise URLError("name resolution")
@@ -72,9 +82,35 @@ def failing_download(monkeypatch):
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
 
 
+def hands_out(config):
+    """Whether this process runs no test itself."""
+    return bool(config.getoption("numprocesses", None))
+
+
 def pytest_configure(config):
-    if config.getoption("nbval", False):
+    if not config.getoption("nbval", False):
+        return
+    if paths.SHARED not in os.environ:  # else the process that hands out tests has named the folder
+        folder = tempfile.TemporaryDirectory(prefix="camlib-")
+        os.environ[paths.SHARED] = folder.name  # notebooks of this run share passes
+        config.add_cleanup(folder.cleanup)
+    if not hands_out(config):
+        import comparison
+
         comparison.install()
+
+
+def pytest_sessionstart(session):
+    if hands_out(session.config):
+        return
+    import matplotlib
+    import torch
+
+    matplotlib.use("Agg")
+    for absent in [device for device in (torch.cuda, torch.xpu, torch.mtia) if not device.is_available()]:
+        # A seed for a device that is not there waits for it, and PyTorch formats the whole stack to remember who gave
+        # it: up to 2 ms a seed, and most tests give several.
+        absent.manual_seed_all = lambda seed: None
 
 
 def pytest_collection_finish():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import lazy_loader
 import torch
@@ -16,11 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlib import framework
-from camlib.engine.folding import shared_copy
-from camlib.engine.masking import Masking
-from camlib.engine.runtime import outside_stacklevel
-from camlib.layers import RECTIFIERS, evaluating
-from camlib.networks import Network
+from camlib.engine.behind import KeepingGraph, without_checkpoints
+from camlib.engine.masking import Masking, Passes
+from camlib.layers import RECTIFIERS
+from camlib.networks import Ready, outside_stacklevel
+from camlib.options import Count, NotNegative, Range, Seed
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
 from camlib.weights.budget import Read, details_of, map_errors
@@ -28,6 +29,7 @@ from camlib.weights.score import class_probabilities
 
 captum = lazy_loader.load("captum")  # a second that only these methods need
 
+Signal = Literal["guided-backprop", "deconvnet"]
 _SIGNALS = {"guided-backprop": "GuidedBackprop", "deconvnet": "Deconvolution"}
 """What eq. 6 of Wang et al. 2019 multiplies, and the name of captum's class."""
 
@@ -39,9 +41,28 @@ class _VisibleReLU6(nn.ReLU):
         return F.relu6(inputs)
 
 
-def captum_module(network: Network) -> nn.Module:
-    """A copy of the network's module that shares its parameters, in eval mode, ready for captum."""
-    twin = shared_copy(network.module)
+class _Whole(nn.Module):
+    """A private copy of the network, ready for captum, as a function of the pictures alone.
+
+    ``keeping``: the graph is kept where the network's own code would cut it, see :mod:`camlib.engine.behind`.
+    """
+
+    def __init__(self, ready: Ready, keeping: bool) -> None:
+        super().__init__()
+        self.run, self.module, self.keeping = ready.run, captum_module(ready), keeping
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        pictures = pictures.clone()  # some networks write into their input
+        if not self.keeping:
+            return self.run(self.module, pictures)
+        with without_checkpoints(), KeepingGraph() as mode:
+            mode.start()
+            return self.run(self.module, pictures)
+
+
+def captum_module(ready: Ready) -> nn.Module:
+    """A copy of the network's module on the same memory, in eval mode, whose ReLU modules captum can override."""
+    twin = ready.copy()
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
             if isinstance(child, RECTIFIERS):
@@ -49,9 +70,9 @@ def captum_module(network: Network) -> nn.Module:
     return twin
 
 
-def _saliency(attributions: Tensor) -> Tensor:
+def _saliency(trace: Trace, attributions: Tensor) -> Tensor:
     """The largest absolute value over the color channels, [B, C, H, W] -> [B, H, W]."""
-    return attributions.abs().amax(dim=1).float()
+    return attributions.abs().flatten(1, -len(trace.size) - 1).amax(dim=1).float()
 
 
 def _attribute(trace: Trace, target: Tensor, explainer: Callable[..., object], **options: object) -> Tensor:
@@ -60,15 +81,22 @@ def _attribute(trace: Trace, target: Tensor, explainer: Callable[..., object], *
         warnings.filterwarnings("ignore", message="(?s).*Setting (forward, )?backward hooks.*")
         warnings.filterwarnings("ignore", message="(?s).*required_grads has been set automatically.*")
         inputs = trace.inputs.detach().clone().requires_grad_(True)
-        twin = captum_module(trace.network)
-        with evaluating(twin):
-            index = target.to(inputs.device).clone()
-            return explainer(twin).attribute(inputs, target=index, **options).detach()
+        index = target.to(inputs.device).clone()
+        for keeping in (False, True):
+            try:
+                whole = _Whole(trace.ready, keeping)
+                return explainer(whole).attribute(inputs, target=index, **options).detach()
+            except RuntimeError as error:  # no graph leads from the logits to the pixels
+                failure = error
+        raise ValueError(
+            f"{trace.network.name} has no gradient for its pixels ({str(failure).partition(chr(10))[0]}): a part of it "
+            f"is not differentiable. Use a method that needs no gradient, such as 'rise'."
+        ) from failure
 
 
 def _warn_about_relus(trace: Trace, name: str) -> None:
-    modules = sum(isinstance(child, RECTIFIERS) for child in trace.network.module.modules())
-    functional = trace.network.survey(trace.inputs).functional_relus
+    modules = sum(isinstance(child, RECTIFIERS) for child in trace.ready.twin.module.modules())
+    functional = trace.ready.survey.functional_relus
     if not modules:
         text = f"{trace.network.name} has no ReLU module: {name} is the plain gradient here."
         warnings.warn(text, stacklevel=outside_stacklevel())
@@ -92,7 +120,7 @@ def _warn_about_relus(trace: Trace, name: str) -> None:
 )
 def gradient(trace: Trace, target: Tensor) -> Tensor:
     """Largest absolute derivative of the target logit over the color channels, [B, H, W] (captum ``Saliency``)."""
-    return _saliency(_attribute(trace, target, captum.attr.Saliency, abs=False))
+    return _saliency(trace, _attribute(trace, target, captum.attr.Saliency, abs=False))
 
 
 @method(
@@ -109,7 +137,7 @@ def gradient(trace: Trace, target: Tensor) -> Tensor:
 def guided_backprop(trace: Trace, target: Tensor) -> Tensor:
     """Gradient whose negative parts are cut at every ReLU, besides the ReLU's own mask, [B, H, W]."""
     _warn_about_relus(trace, "guided-backprop")
-    return _saliency(_attribute(trace, target, captum.attr.GuidedBackprop))
+    return _saliency(trace, _attribute(trace, target, captum.attr.GuidedBackprop))
 
 
 @method(
@@ -126,7 +154,7 @@ def guided_backprop(trace: Trace, target: Tensor) -> Tensor:
 def deconvnet(trace: Trace, target: Tensor) -> Tensor:
     """Backward signal that is rectified at every ReLU in place of the ReLU's own mask, [B, H, W]."""
     _warn_about_relus(trace, "deconvnet")
-    return _saliency(_attribute(trace, target, captum.attr.Deconvolution))
+    return _saliency(trace, _attribute(trace, target, captum.attr.Deconvolution))
 
 
 @method(
@@ -144,22 +172,19 @@ def guided_score_cam(
     trace: Trace,
     target: Tensor,
     *,
-    signal: str = "guided-backprop",
-    clip: float = 0.99,
-    passes: int | None = None,
+    signal: Signal = "guided-backprop",
+    clip: Annotated[float, Range(0, 1, open_low=True)] = 0.99,
+    passes: Passes = None,
 ) -> Tensor | Detailed:
     """Sum over the color channels of |heatmap · signal|, [B, H, W].
 
     ``signal`` is "guided-backprop", or "deconvnet", which the paper (sec. 4.4) names as the other choice, with
     artifacts. ``clip`` is the quantile at which single bright pixels are cut; 1 cuts none. :func:`guided_product` gives
-    the signed colors. ``passes`` is a budget, as for ``score-cam``; the details tell of the heatmap's error. Raises
-    ValueError for another signal or a clip outside (0, 1].
+    the signed colors. ``passes`` is a budget, as for ``score-cam``; the details tell of the heatmap's error.
     """
-    if not 0 < clip <= 1:
-        raise ValueError(f"clip={clip}: expected a quantile in (0, 1].")
-    saliency = guided_product(trace, target, signal, passes).abs().sum(dim=1).float()
+    saliency = guided_product(trace, target, signal, passes).abs().flatten(1, -len(trace.size) - 1).sum(dim=1).float()
     ceiling = saliency.flatten(1).quantile(clip, dim=1)
-    cut = torch.minimum(saliency, ceiling[:, None, None])
+    cut = torch.minimum(saliency, ceiling.view(-1, *[1] * len(trace.size)))
     if passes is None:
         return cut
     weights = class_probabilities(trace, target, Masking(passes=passes))
@@ -168,15 +193,18 @@ def guided_score_cam(
     return Detailed(cut, details_of(errors, maps, rectified=True))
 
 
-def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop", passes: int | None = None) -> Tensor:
+def guided_product(
+    trace: Trace, target: Tensor, signal: Signal = "guided-backprop", passes: int | None = None
+) -> Tensor:
     """Score-CAM's heatmap in [0, 1] times the guided gradient (or deconvnet's signal), in color, [B, C, H, W]."""
     if signal not in _SIGNALS:
         raise ValueError(f"signal={signal!r}: expected one of {tuple(_SIGNALS)}.")
     _warn_about_relus(trace, signal)
     weights = class_probabilities(trace, target, Masking(passes=passes))
     maps = framework.class_activation_map(weights, trace.activations).relu()
-    heatmaps, _ = framework.normalize(framework.upsample(maps, tuple(trace.inputs.shape[-2:])))
-    return heatmaps[:, None] * _attribute(trace, target, getattr(captum.attr, _SIGNALS[signal]))
+    heatmaps, _ = framework.normalize(trace.enlarged(maps))
+    guided = _attribute(trace, target, getattr(captum.attr, _SIGNALS[signal]))
+    return heatmaps.view(len(guided), *[1] * (guided.dim() - heatmaps.dim()), *trace.size) * guided
 
 
 @method(
@@ -191,56 +219,42 @@ def guided_product(trace: Trace, target: Tensor, signal: str = "guided-backprop"
     relu=False,
 )
 def smooth_grad(
-    trace: Trace, target: Tensor, *, samples: int = 50, noise: float = 0.15, seed: int = 0, batch: int = 4
+    trace: Trace, target: Tensor, *, samples: Count = 50, noise: NotNegative = 0.15, seed: Seed = 0, batch: Count = 4
 ) -> Tensor:
     """Mean gradient over noisy copies of each picture, [B, H, W]; noise as a share of the picture's max - min.
 
     ``samples`` is the number of copies, ``batch`` of which run at a time. Each picture's noise starts from ``seed``,
     so that a batch gives what single pictures give.
     """
-    spreads = (trace.inputs.amax(dim=(1, 2, 3)) - trace.inputs.amin(dim=(1, 2, 3))).tolist()
+    pixels = trace.inputs.flatten(1)
+    stdevs = [noise * spread for spread in (pixels.amax(dim=1) - pixels.amin(dim=1)).tolist()]
 
-    def tunnel(module: nn.Module) -> object:
-        def logits(noisy: Tensor) -> Tensor:  # captum's noise is float32 whatever the network's type
-            return module(noisy.to(trace.inputs.dtype))
+    def over_noise(module: nn.Module) -> object:
+        return _OverNoise(captum.attr.Saliency(module), stdevs, seed, samples, batch)
 
-        return _PictureByPicture(
-            captum.attr.NoiseTunnel(captum.attr.Saliency(logits)),
-            [noise * spread for spread in spreads],
-            seed,
-            samples,
-            batch,
-        )
-
-    return _saliency(_attribute(trace, target, tunnel))
+    return _saliency(trace, _attribute(trace, target, over_noise))
 
 
-class _PictureByPicture:
-    """NoiseTunnel with one standard deviation and one noise seed for each picture; the caller's RNG is kept."""
+class _OverNoise:
+    """Mean attribution over noisy copies, as captum's NoiseTunnel, with noise that no other thread can disturb."""
 
-    def __init__(
-        self, tunnel: captum.attr.NoiseTunnel, stdevs: list[float], seed: int, samples: int, batch: int
-    ) -> None:
-        self.tunnel, self.stdevs, self.seed = tunnel, stdevs, seed
-        self.samples, self.batch = samples, batch
+    def __init__(self, explainer: object, stdevs: list[float], seed: int, samples: int, batch: int) -> None:
+        self.explainer, self.stdevs = explainer, stdevs
+        self.seed, self.samples, self.batch = seed, samples, batch
 
     def attribute(self, inputs: Tensor, target: Tensor) -> Tensor:
-        maps = []
-        for i, stdev in enumerate(self.stdevs):
-            with torch.random.fork_rng(devices=[inputs.device] if inputs.is_cuda else []):
-                torch.manual_seed(self.seed)
-                maps.append(
-                    self.tunnel.attribute(
-                        inputs[i : i + 1],
-                        target=target[i : i + 1],
-                        nt_type="smoothgrad",
-                        nt_samples=self.samples,
-                        nt_samples_batch_size=self.batch,
-                        stdevs=stdev,
-                        abs=False,
-                    )
-                )
-        return torch.cat(maps)
+        return torch.cat([self._of_one(inputs[i : i + 1], target[i], self.stdevs[i]) for i in range(len(inputs))])
+
+    def _of_one(self, picture: Tensor, target: Tensor, stdev: float) -> Tensor:
+        generator = torch.Generator().manual_seed(self.seed)
+        total = torch.zeros_like(picture)
+        for start in range(0, self.samples, self.batch):
+            shape = (min(self.batch, self.samples - start), *picture.shape[1:])
+            drawn = torch.randn(shape, generator=generator).to(picture.device)
+            noisy = (picture.detach() + stdev * drawn).to(picture.dtype).requires_grad_(True)
+            found = self.explainer.attribute(noisy, target=target.expand(len(noisy)), abs=False)
+            total += found.sum(dim=0, keepdim=True)
+        return total / self.samples
 
 
 @method(
@@ -255,7 +269,7 @@ class _PictureByPicture:
     relu=False,
 )
 def integrated_gradients(
-    trace: Trace, target: Tensor, *, steps: int = 50, baseline: float = 0.0, batch: int = 8
+    trace: Trace, target: Tensor, *, steps: Count = 50, baseline: float = 0.0, batch: Count = 8
 ) -> Tensor:
     """Gradient averaged over the straight line from a constant baseline to the picture, times the difference.
 
@@ -263,7 +277,8 @@ def integrated_gradients(
     """
     size = max(batch, trace.inputs.shape[0])
     return _saliency(
+        trace,
         _attribute(
             trace, target, captum.attr.IntegratedGradients, n_steps=steps, baselines=baseline, internal_batch_size=size
-        )
+        ),
     )

@@ -12,6 +12,7 @@ import pandas as pd
 from camlib.compendium.claims import name_text, told
 from camlib.compendium.items import Item
 from camlib.metrics import Interval
+from camlib.plots.look import signs
 
 
 class _Words(string.Formatter):
@@ -74,16 +75,32 @@ def _braced(names: Iterable[str]) -> str:
 
 
 def caption_text(item: Item, entry: Mapping[str, Any]) -> str:
-    """Caption in Markdown: what is shown, network, data, n, seed, what differs from the paper; or what was checked."""
+    """Caption in Markdown: finding, how to read it, what differs from the paper, provenance; or what was checked."""
     if "caption" not in entry:
         mark = next(filter(None, map(mark_text, entry["checks"])), "")
         rows = [
             f"{row['statement']} (to {row['holds_to']:.3g}; {row['network']}; {row['data']})" for row in entry["checks"]
         ]
         return f"**{item.id}.** {item.title}. Checked: {'; '.join(rows)}.{mark}"
+    return f"**{item.title}.** {reading(entry)} <sub>{item.id} · {provenance(entry)}</sub>"
+
+
+def reading(entry: Mapping[str, Any]) -> str:
+    """What a reader needs beside a figure: *the finding*, how to read it, what differs from the paper."""
+    finding = f"*{entry['finding']}* " if entry.get("finding") else ""
+    differs = f" Differs from the paper: {_sentence(entry['differs'])}" if entry["differs"] else ""
+    return signs(f"{finding}{_sentence(entry['caption'])}{differs}{mark_text(entry)}")
+
+
+def provenance(entry: Mapping[str, Any]) -> str:
+    """Network, data, n and seed of an entry."""
     facts = {key: entry[key] for key in ("network", "data", "n", "seed") if entry[key] not in (None, "")}
-    text = f"**{item.id}.** {entry['caption']} *{'; '.join(_fact(*fact) for fact in facts.items())}.*"
-    return text + (f" Differs from the paper: {entry['differs']}" if entry["differs"] else "") + mark_text(entry)
+    return signs("; ".join(_fact(*fact) for fact in facts.items()))
+
+
+def _sentence(text: str) -> str:
+    """The text with a full stop, if it ends without one."""
+    return text if text.endswith((".", "!", "?", ")")) else f"{text}."
 
 
 def mark_text(entry: Mapping[str, Any]) -> str:

@@ -15,16 +15,19 @@ from camlib.metrics import Interval
 
 VERDICTS = ("holds", "does not hold", "undecided here")
 FILE = "claims.toml"
+RULES_FILE = "rules.toml"
+"""How rows decide claims, see :mod:`camlib.compendium.verdicts`."""
 Found = Interval | Mapping[Any, Interval] | Iterable[Interval] | pd.DataFrame
 """One interval, or several: by name, in a row, or as a table with the columns mean (or value), low and high."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of a paper, and the notebook that decides it.
+    """One claim of a paper, and the notebook that measures it; rows decide it where ``rules.toml`` has a rule for it.
 
     Attributes:
         claim: what is claimed, in one sentence.
+        notebook: empty where rows alone decide.
         section: where the paper says so, such as "sec. 4.2, fig. 12"; may be empty.
         evidence: what the paper shows for it, such as "one picture by eye"; may be empty where a section is given.
         ours: what we measure, a text with ``{placeholders}``; None where the cell gives the whole text or a number.
@@ -34,7 +37,7 @@ class Claim:
     id: str
     paper: str
     claim: str
-    notebook: str
+    notebook: str = ""
     section: str = ""
     evidence: str = ""
     ours: str | None = None
@@ -45,14 +48,16 @@ def make_claims(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:
     """Claims by id; ValueError for an unknown or a lacking key, an unknown paper or a notebook that makes no item."""
     known = {claim_field.name for claim_field in fields(Claim)} - {"id"}
     notebooks = {item.notebook for item in ITEMS.values()}
+    ruled = read_table(RULES_FILE)
     claims = {}
     for claim_id, entry in entries.items():
         unknown = (set(entry) - known) | (set(entry.get("rule", {})) - {"limit", "better", "fails"})
-        lacking = {"paper", "claim", "notebook"} - set(entry)
+        lacking = {"paper", "claim", *([] if claim_id in ruled else ["notebook"])} - set(entry)
         if unknown or lacking:
             raise ValueError(f"{claim_id} in {FILE}: unknown {sorted(unknown)}, lacking {sorted(lacking)}")
         claim = Claim(claim_id, **entry)
-        if claim.paper not in PAPERS or claim.notebook not in notebooks or not (claim.section or claim.evidence):
+        unknown_notebook = claim.notebook not in notebooks and (claim.notebook or claim_id not in ruled)
+        if claim.paper not in PAPERS or unknown_notebook or not (claim.section or claim.evidence):
             raise ValueError(
                 f"{claim_id} in {FILE}: expected a paper of {[*PAPERS]}, a notebook that makes items and a section or "
                 f"evidence; given {claim.paper!r}, {claim.notebook!r}, {claim.section!r}, {claim.evidence!r}"

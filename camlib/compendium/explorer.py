@@ -8,7 +8,6 @@ import warnings
 from functools import cache
 
 import ipywidgets as widgets
-import numpy as np
 from PIL import Image
 
 from camlib import plots
@@ -102,11 +101,8 @@ class Explorer:
         net = _network(self.network.value)
         self._quiet = True
         self.layer.options = [
-            (f"(the network's default: {net.default_layer.name})", _DEFAULT_LAYER),
-            *(
-                (f"{layer.name}  [{layer.channels} x {layer.height} x {layer.width}]", layer.name)
-                for layer in net.layers(depth=2)
-            ),
+            (net.layer_title(), _DEFAULT_LAYER),
+            *((layer.title(), layer.name) for layer in net.layers(depth=2)),
         ]
         self.layer.value = _DEFAULT_LAYER
         self._quiet = False
@@ -156,19 +152,17 @@ class Explorer:
 
 
 def _png(explanation: Explanation) -> bytes:
-    """Picture and overlay side by side as PNG bytes."""
-    picture = explanation.image.permute(1, 2, 0).numpy()
-    pair = np.concatenate([picture, plots.overlay(explanation.image, explanation.heatmap)], axis=1)
+    """Photograph and overlay side by side as PNG bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(np.round(pair * 255).astype(np.uint8)).save(buffer, "png")
+    plots.overlays.pair_picture(explanation.image, explanation.heatmap).save(buffer, "png")
     return buffer.getvalue()
 
 
 def _sentence(explanation: Explanation) -> str:
     kind = METHODS[explanation.method]
     text = (
-        f"{explanation.method} ({kind.source}): {kind.summary}. Class {explanation.target} "
+        f"{kind.title} ({kind.source}): {kind.summary}. Class {explanation.target} "
         f"{explanation.target_name!r}, probability {explanation.probability:.3f}, layer {explanation.layer}, "
-        f"map {' x '.join(map(str, explanation.raw.shape))}."
+        f"map {plots.TIMES.join(map(str, explanation.raw.shape))}."
     )
     return f"{text} The map is all zero: {explanation.reason}." if explanation.degenerate else text

@@ -9,13 +9,22 @@ from typing import Any
 
 from camlib import paths
 from camlib.compendium import accuracies
-from camlib.compendium.captions import caption_text, mark_text
 from camlib.compendium.errata import page as errata
-from camlib.compendium.items import FILE, ITEMS, KINDS, PAPERS, Item
-from camlib.compendium.ledger import by_paper, claims, claims_text, verdict_text
+from camlib.compendium.exhibits import gallery_text, notebook_link
+from camlib.compendium.highlights import highlights
+from camlib.compendium.items import FILE, ITEMS, PAPERS
+from camlib.compendium.ledger import claims, claims_text, counts_text, enter_ruled
 from camlib.compendium.loops import page as loops
 from camlib.compendium.manifest import manifest
+from camlib.compendium.records import sweep
 from camlib.compendium.writing import markdown_table, sha256, write_file
+
+NOTES = (
+    "A mark says what became of the paper's claim: ✓ holds, ✗ does not hold, = no difference that matters, ⇄ depends "
+    f"on the network or layer, · undecided ([all claims](claims.md), [slips of the sources]({errata.NAME})). "
+    f"Every method stands [beside a loop written from its paper]({loops.NAME}), every network that is trained here "
+    f"[with its accuracy]({accuracies.NAME}). A picture leads to its file; this page is generated from `manifest.json`."
+)
 
 
 def gallery() -> list[str]:
@@ -24,7 +33,9 @@ def gallery() -> list[str]:
     The README is touched only for the repository's own figures/, not for CAMLIB_FIGURES. Returns one line for
     each file written and each block that the README lacks. Raises ValueError for a block without an end.
     """
+    sweep()
     lines = []
+    enter_ruled()
     for path, text in _generated_files().items():
         write_file(path, text.encode())
         lines.append(f"wrote {_relative(path)}")
@@ -37,6 +48,11 @@ def gallery() -> list[str]:
     write_file(readme, text.encode())
     skipped = [f"README.md has no <!-- begin:{name} --> … <!-- end:{name} -->: skipped" for name in missing]
     return [*lines, "refreshed README.md", *skipped]
+
+
+def unreadable() -> list[str]:
+    """Texts of figures that nobody can read, a line each: too small at 720 pixels, off the canvas, over others."""
+    return [f"{item_id}: {text}" for item_id, entry in manifest().items() for text in entry.get("texts", ())]
 
 
 def problems() -> list[str]:
@@ -78,84 +94,12 @@ def _generated_files() -> dict[Path, str]:
     """The generated files of FIGURES with their texts."""
     entries = {key: entry for key, entry in manifest().items() if key in ITEMS}
     return {
-        paths.FIGURES / "README.md": gallery_text(entries),
+        paths.FIGURES / "README.md": gallery_text(entries, claims(), NOTES),
         paths.FIGURES / "claims.md": claims_text(claims()),
         paths.FIGURES / errata.NAME: errata.text(),
         paths.FIGURES / loops.NAME: loops.text(),
         paths.FIGURES / accuracies.NAME: accuracies.text(),
     }
-
-
-def gallery_text(entries: Mapping[str, Any]) -> str:
-    """The gallery in Markdown: counts, then each paper's pictures, tables and equations, made and open."""
-    made = sum(item_id in entries for item_id in ITEMS)
-    counts = [[PAPERS[paper], *(_count(entries, paper, kind) for kind in KINDS)] for paper in PAPERS]
-    parts = [
-        "# Gallery",
-        f"{made} of {len(ITEMS)} items are made, {len(ITEMS) - made} are open. "
-        "This page is generated from `manifest.json`; the claims that they decide: [claims.md](claims.md); "
-        f"slips and open places of the sources: [{errata.NAME}]({errata.NAME}); "
-        f"every method beside a loop written from its paper: [{loops.NAME}]({loops.NAME}); "
-        f"networks that are trained here, with their accuracy: [{accuracies.NAME}]({accuracies.NAME}).",
-        markdown_table(["made / all", *(f"{kind}s" for kind in KINDS)], counts),
-    ]
-    for paper, name in PAPERS.items():
-        parts += [f"## {name}", *_section(entries, [item for item in ITEMS.values() if item.paper == paper])]
-    return "\n\n".join(parts) + "\n"
-
-
-def _count(entries: Mapping[str, Any], paper: str, kind: str) -> str:
-    """Made and all items of one kind."""
-    ids = [item.id for item in ITEMS.values() if (item.paper, item.kind) == (paper, kind)]
-    return f"{sum(item_id in entries for item_id in ids)} / {len(ids)}" if ids else ""
-
-
-def _section(entries: Mapping[str, Any], items: Sequence[Item]) -> list[str]:
-    """One paper: its made items with files, its checked equations, its open items."""
-    shown = [item for item in items if entries.get(item.id, {}).get("files")]
-    checked = [item for item in items if entries.get(item.id, {}).get("checks")]
-    still = [[item.id, item.title, item.notebook] for item in items if item.id not in entries]
-    parts = [_exhibit(item, entries[item.id]) for item in shown]
-    if checked:
-        rows = [row for item in checked for row in _check_rows(item, entries[item.id])]
-        parts.append(markdown_table(["checked", "what", "holds to", "network, data", "notebook"], rows))
-    if still:
-        parts.append("<details><summary>open: " + str(len(still)) + "</summary>")
-        parts.append(markdown_table(["open", "what", "notebook to come"], still))
-        parts.append("</details>")
-    return parts
-
-
-def _exhibit(item: Item, entry: Mapping[str, Any]) -> str:
-    """One made item: heading, picture, caption, links."""
-    names = list(entry["files"])
-    pictures = [f'<img src="{name}" width="720" alt="{item.title}">' for name in names if name.endswith(".png")]
-    links = " · ".join(
-        f"[{Path(name).suffix[1:] if name.count('-') <= 2 else Path(name).name}]({name})" for name in names
-    )
-    return "\n\n".join(
-        [f"### {item.id} · {item.title}", *pictures, caption_text(item, entry), f"{links} · {_notebook(item)}"]
-    )
-
-
-def _check_rows(item: Item, entry: Mapping[str, Any]) -> list[list[str]]:
-    """Table rows of an equation's checked statements."""
-    return [
-        [
-            item.id,
-            row["statement"],
-            f"{row['holds_to']:.3g}",
-            f"{row['network']}; {row['data']}{mark_text(row)}",
-            _notebook(item),
-        ]
-        for row in entry["checks"]
-    ]
-
-
-def _notebook(item: Item, base: Path | None = None) -> str:
-    """Link to a notebook, from FIGURES unless another folder is given."""
-    path = _from(base or paths.FIGURES, paths.NOTEBOOKS / f"{item.notebook}.ipynb")
-    return f"[{item.notebook}]({path})"
 
 
 def _with_blocks(text: str) -> tuple[str, list[str]]:
@@ -193,7 +137,7 @@ def items_block() -> str:
             members = [item for item in ITEMS.values() if (item.paper, item.notebook) == (paper, notebook)]
             made = sum(item.id in entries for item in members)
             state = f"{made} of {len(members)}" if made else "open"
-            place = _notebook(members[0], paths.ROOT) if made else notebook
+            place = notebook_link(members[0], paths.ROOT) if made else notebook
             rows.append([name, _ranges([item.id.removeprefix(f"{paper}-") for item in members]), place, state])
     made = sum(item_id in entries for item_id in ITEMS)
     link = _from(paths.ROOT, paths.FIGURES / "README.md")
@@ -202,13 +146,13 @@ def items_block() -> str:
 
 
 def claims_block() -> str:
-    """One line a claim with its verdict."""
-    rows = by_paper(claims())
+    """The findings to remember, and how many claims have which verdict."""
+    rows = claims()
     if not rows:
-        return "No notebook has decided a claim yet."
-    lines = [f"- {row['claim']} ({PAPERS[row['paper']]}): **{verdict_text(row)}**" for row in rows]
+        return "No claim is decided yet."
     link = _from(paths.ROOT, paths.FIGURES / "claims.md")
-    return "\n".join([*lines, "", f"Evidence on both sides, numbers and intervals: [the ledger]({link})."])
+    count = f"All {len(rows)} claims with effects, intervals and numbers of pictures: [the ledger]({link})"
+    return "\n".join([*highlights(), "", f"{count}; {counts_text(rows)}."])
 
 
 def _ranges(names: Sequence[str]) -> str:

@@ -28,7 +28,11 @@ class Item:
     """One figure, table, equation or algorithm of a paper, and the one notebook that makes it.
 
     Attributes:
-        caption, differs, network, data: texts with ``{placeholders}``; see `camlib.compendium.captions.fill`.
+        finding, read, differs, network, data: texts with ``{placeholders}``; see `camlib.compendium.captions.fill`.
+            ``finding`` is what is seen, in one sentence that stands alone, first of all where it contradicts the paper;
+            ``read`` how to read it; ``differs`` what differs from the paper.
+        caption: finding and reading in one text, where ``finding`` and ``read`` are not written yet.
+        claims: ids of ``claims.toml`` that the item stands for; their verdicts are its badges in the gallery.
         n: how many pictures or cells, where that is always the same; None where the cell says it or nothing is counted.
         seeded: False where no random number enters, so that the caption names no seed.
         vector: True for plots without photographs, which are kept as .pdf, too.
@@ -41,13 +45,21 @@ class Item:
     title: str
     notebook: str
     caption: str = ""
+    finding: str | None = None
+    read: str | None = None
     differs: str | None = None
     network: str | None = None
     data: str | None = None
     n: int | None = None
     seeded: bool = True
     vector: bool = False
+    claims: tuple[str, ...] = ()
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def reading(self) -> str:
+        """How to read the item: ``read``, or ``caption`` where that is not written yet."""
+        return self.read or self.caption
 
     def under(self, profile: str) -> Item:
         """The item with the texts of a profile; an empty text there says that there is none."""
@@ -68,7 +80,7 @@ def make_items(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Item]:
         lacking = {"paper", "kind", "title", "notebook"} - set(entry)
         if keys - known or lacking:
             raise ValueError(f"{item_id} in {FILE}: unknown {sorted(keys - known)}, lacking {sorted(lacking)}")
-        item = Item(item_id, **entry)
+        item = Item(item_id, **entry | {"claims": tuple(entry.get("claims", ()))})
         if item.kind not in KINDS or item.paper not in PAPERS:
             raise ValueError(
                 f"{item_id} in {FILE}: kind {item.kind!r} or paper {item.paper!r} is not in {KINDS}, {[*PAPERS]}"

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 from matplotlib.figure import Figure
 
-from camlib import checkpoints, paths
+from camlib import checkpoints
 from camlib.compendium.items import Item, find_item
-from camlib.compendium.writing import csv_bytes, figure_files, sha256, table_files, write_file
+from camlib.compendium.records import read, update
+from camlib.compendium.writing import csv_bytes, figure_files, sha256, table_files
 
+RECORD = "manifest.json"
+KEYS = ("kind", "paper", "title", "notebook")
+"""What every entry says in words."""
 _made_here: set[str] = set()
 """Items that this process has touched: a notebook's first touch starts their entry anew."""
 
 
 def manifest() -> dict[str, Any]:
     """What has been made: item id -> title, caption, network, data, n, seed, files with sha256, checks."""
-    return read("manifest.json")
+    return read(RECORD, KEYS)
 
 
 def find_entry(item_id: str) -> dict[str, Any]:
@@ -42,23 +44,26 @@ def save(
     n: int | None,
     seed: int | None,
     differs: str | None = None,
+    finding: str | None = None,
     vector: bool = False,
     profile: str = "offline",
     extra: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
     """Write a figure or a table to ``figures/<paper>/<item>.*`` and enter it in the manifest.
 
-    A Figure becomes .png (150 dpi, coarser only if it must be) and, with ``vector``, also .pdf; a DataFrame becomes
-    .csv and .md. ``extra`` adds tables beside it: {"rows": frame} writes <item>-rows.csv. Calling it again replaces
-    the files. Where this process has loaded weights that are not the published ones, the item is marked as not
-    comparable. Raises ValueError for an unknown item, an empty caption, a figure for a table item (or the reverse),
-    or a picture over 400 KB; TypeError for another object.
+    A Figure becomes .webp if it shows photographs, else .png, 1440 pixels wide, and, with ``vector``, also .pdf; a
+    DataFrame becomes .csv and .md. ``extra`` adds tables beside it: {"rows": frame} writes <item>-rows.csv. Calling it
+    again replaces the files. Texts of a figure that nobody can read are entered under "texts". Where this process has
+    loaded weights that are not the published ones, the item is marked as not comparable. Raises ValueError for an
+    unknown item, an empty caption, a figure for a table item (or the reverse), or a picture over 600 KB; TypeError for
+    another object.
     """
     item = find_item(item_id)
     if not caption.strip():
         raise ValueError(f"{item_id}: caption is empty; say what is shown")
     _check_kind(made, item)
-    contents = figure_files(made, item_id, vector) if isinstance(made, Figure) else table_files(made, item_id)
+    drawn = isinstance(made, Figure)
+    contents, texts = figure_files(made, item_id, vector) if drawn else (table_files(made, item_id), [])
     for part, frame in (extra or {}).items():
         contents[f"{item_id}-{part}.csv"] = csv_bytes(frame)
     facts = {
@@ -68,15 +73,16 @@ def save(
         "n": n,
         "seed": seed,
         "differs": differs,
+        **({"finding": finding.strip()} if finding else {}),
         "profile": profile,
         "files": {},
+        **({"texts": texts} if texts else {}),
         **mark(network),
     }
-    for name, content in contents.items():
-        path = f"{item.paper}/{name}"
-        write_file(paths.FIGURES / path, content)
-        facts["files"][path] = sha256(content)
-    update("manifest.json", partial(_enter, item, facts))
+    files = {f"{item.paper}/{name}": content for name, content in contents.items()}
+    facts["files"] = {name: sha256(content) for name, content in files.items()}
+    update(RECORD, partial(_enter, item, facts), KEYS, files)
+    _made_here.add(item.id)
 
 
 def check(item_id: str, statement: str, error: float, tolerance: float, network: str, data: str, profile: str) -> str:
@@ -89,7 +95,8 @@ def check(item_id: str, statement: str, error: float, tolerance: float, network:
             f"{item_id} does not hold on {network}, {data}: {statement}; error {size:.3g}, tolerance {limit:.3g}"
         )
     row = {"statement": statement, "holds_to": limit, "network": network, "data": data, **mark(network)}
-    update("manifest.json", partial(_enter_check, item, row, profile))
+    update(RECORD, partial(_enter_check, item, row, profile), KEYS)
+    _made_here.add(item.id)
     return f"{item_id} holds to {limit:.3g}"
 
 
@@ -117,18 +124,15 @@ def _check_kind(made: Any, item: Item) -> None:
 def _fresh(item: Item, entries: dict[str, Any]) -> dict[str, Any]:
     """The entry of an item, emptied if this process touches the item for the first time."""
     if item.id not in _made_here:
-        _made_here.add(item.id)
-        _remove(entries.get(item.id, {}).get("files", {}), keep=())
         entries.pop(item.id, None)
     base = {"kind": item.kind, "paper": item.paper, "title": item.title, "notebook": item.notebook}
     return entries.setdefault(item.id, base)
 
 
 def _enter(item: Item, facts: dict[str, Any], entries: dict[str, Any]) -> None:
-    """Put files and caption of an item into the entries; delete what only an older run made."""
-    old = entries.get(item.id, {}).get("files", {})
-    _remove(old, keep=facts["files"])
-    entries.get(item.id, {}).pop("files", None)
+    """Put files and caption of an item into the entries, in place of what an older run made."""
+    for name in ("files", "texts", "finding"):
+        entries.get(item.id, {}).pop(name, None)
     _fresh(item, entries).update(facts)
 
 
@@ -142,28 +146,3 @@ def _enter_check(item: Item, row: dict[str, Any], profile: str, entries: dict[st
 
 def _case(row: Mapping[str, Any]) -> tuple[str, str, str]:
     return row["statement"], row["network"], row["data"]
-
-
-def _remove(files: Iterable[str], keep: Iterable[str]) -> None:
-    """Delete files of FIGURES except those to keep."""
-    for name in set(files) - set(keep):
-        (paths.FIGURES / name).unlink(missing_ok=True)
-
-
-# The two JSON files of FIGURES
-
-
-def read(name: str) -> dict[str, Any]:
-    """A JSON file of FIGURES; empty if there is none."""
-    path = paths.FIGURES / name
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def update(name: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Read, change and write a JSON file of FIGURES while no other process does."""
-    paths.BUILD.mkdir(parents=True, exist_ok=True)
-    with FileLock(paths.BUILD / "figures.lock", timeout=60):
-        entries = read(name)
-        change(entries)
-        text = json.dumps(entries, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        write_file(paths.FIGURES / name, (text + "\n").encode())

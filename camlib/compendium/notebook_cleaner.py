@@ -12,12 +12,10 @@ import nbformat
 from nbformat import NotebookNode
 
 from camlib import paths
-from camlib.compendium.png import compact
+from camlib.compendium.inline import inline_picture
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 KEPT_CELL_METADATA = ("jupyter", "tags")
-LARGEST_PNG = 100_000
-"""Bytes of an inline picture before its colors are rounded; a notebook stays under 1.5 MB."""
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 UNSTABLE_TEXT = re.compile(paths.MACHINE_PATH.pattern + r"|\b(?:site|dist)-packages\b|\bat 0x[0-9a-fA-F]{6,}")
 
@@ -27,7 +25,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
     Cell ids become cell-0, cell-1, …; execution counts of cells that ran 1, 2, …; of cell metadata tags and
     visibility stay; adjacent pieces of one stream are joined; widget states and views go (nbval never
-    compares them), their text stays; large pictures get rounded colors; notebook metadata names the kernel and
+    compares them), their text stays; notebook metadata names the kernel and
     the language only.
     """
     cleaned = nbformat.from_dict(notebook)
@@ -45,11 +43,20 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     return cleaned
 
 
+def lighten(notebook: NotebookNode) -> NotebookNode:
+    """A copy whose large pictures are JPEG (:mod:`camlib.compendium.inline`); lightening it again changes nothing."""
+    light = nbformat.from_dict(notebook)
+    for output in (output for cell in light.cells for output in cell.get("outputs", ())):
+        if png := output.get("data", {}).get("image/png"):
+            del output.data["image/png"]
+            mime, content = inline_picture(b64decode(png))
+            output.data[mime] = png if mime == "image/png" else b64encode(content).decode()
+    return light
+
+
 def _clean_output(output: NotebookNode, count: int | None) -> NotebookNode:
     if "data" in output:
         output.data.pop(WIDGET_VIEW, None)
-        if png := output.data.get("image/png"):
-            output.data["image/png"] = b64encode(compact(b64decode(png), LARGEST_PNG)).decode()
     if output.output_type == "execute_result":
         output.execution_count = count
     return output

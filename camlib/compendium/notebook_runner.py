@@ -6,7 +6,8 @@
     python -m camlib.compendium.notebook_runner publish build/notebooks
 
 ``run`` executes with papermill and cleans (notebook_cleaner.py); with ``--lenient`` it leaves out cells that cannot
-run (lenient.py). Several notebooks share one import of what they need (kernels.py) and run ``--jobs`` at a time.
+run (lenient.py). Several notebooks share one import of what they need (kernels.py) and run ``--jobs`` at a time; one
+that fails stops no other, its traceback lies beside the results as NAME.txt, and the last lines name it.
 ``publish`` copies runs without parameters over notebooks/.
 """
 
@@ -17,6 +18,7 @@ import ast
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection, get_context
@@ -30,7 +32,7 @@ import yaml
 from camlib import paths
 from camlib.compendium import kernels
 from camlib.compendium.lenient import remarks
-from camlib.compendium.notebook_cleaner import KERNEL, clean, problems, write
+from camlib.compendium.notebook_cleaner import KERNEL, clean, lighten, problems, write
 
 HEADLESS = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": "0"}
 
@@ -69,7 +71,7 @@ def run(
         progress_bar=False,
         cwd=str(source.parent),
     )
-    cleaned = clean(executed)
+    cleaned = lighten(clean(executed))
     if not parameters and (found := problems(cleaned)):
         raise ValueError("\n".join([f"{source.name} cannot be committed as it ran:", *found]))
     return write(cleaned, target)
@@ -167,9 +169,18 @@ def _run_several(options: argparse.Namespace) -> int:
     found = [find_notebook(notebook) for notebook in options.notebooks]
     if kernels.can_fork():
         kernels.preload(found)
+    with tempfile.TemporaryDirectory(prefix="camlib-") as shared:
+        os.environ[paths.SHARED] = shared
+        return _run_at_the_same_time(found, options)
+
+
+def _run_at_the_same_time(found: list[Path], options: argparse.Namespace) -> int:
     context = get_context("fork" if kernels.can_fork() else "spawn")
-    waiting = [context.Process(target=_run_in_child, args=(_with(options, notebooks=[path]),)) for path in found]
-    running, failed = [], 0
+    waiting = [
+        context.Process(target=_run_in_child, args=(_with(options, notebooks=[path]),), name=path.stem)
+        for path in found
+    ]
+    running, failed = [], []
     try:
         while waiting or running:
             while waiting and len(running) < options.jobs:
@@ -179,18 +190,40 @@ def _run_several(options: argparse.Namespace) -> int:
             for process in [process for process in running if process.sentinel in ready]:
                 process.join()
                 running.remove(process)
-                failed += process.exitcode != 0
+                failed += [process.name] if process.exitcode else []
     finally:
         for process in running:
             process.terminate()
-    return int(failed > 0)
+    if failed:
+        print(_summary(failed, len(found), options.output), file=sys.stderr)
+    return int(bool(failed))
+
+
+def _summary(failed: Sequence[str], count: int, output: Path) -> str:
+    """Which notebooks failed, why, and where the whole traceback lies."""
+    lines = [f"{len(failed)} of {count} notebooks failed:"]
+    for name in sorted(failed):
+        note = _trouble_file(name, output)
+        said = note.read_text(encoding="utf-8").strip().splitlines() if note.is_file() else []
+        lines.append(f"  {name}: {said[-1] if said else 'its process ended'}" + (f" ({note})" if said else ""))
+    return "\n".join(lines)
+
+
+def _trouble_file(name: str, output: Path) -> Path:
+    return Path(output) / f"{name}.txt"
 
 
 def _run_in_child(options: argparse.Namespace) -> None:
     spare = kernels.SpareKernel() if kernels.can_fork() else None
     kernels.end_with_parent()
+    note = _trouble_file(Path(options.notebooks[0]).stem, options.output)
+    note.unlink(missing_ok=True)
     try:
-        sys.exit(_status(_with(options, spare=spare)))
+        sys.exit(options.act(_with(options, spare=spare)) or 0)
+    except (papermill.PapermillExecutionError, FileNotFoundError, ValueError) as error:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(f"{error}\n", encoding="utf-8")
+        sys.exit(1)
     finally:
         if spare is not None:
             spare.kill()
@@ -202,7 +235,7 @@ def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
 
 def _clean(options: argparse.Namespace) -> None:
     path = find_notebook(options.notebook)
-    write(clean(nbformat.read(path, as_version=4)), path)
+    write(lighten(clean(nbformat.read(path, as_version=4))), path)
 
 
 def _publish(options: argparse.Namespace) -> None:

@@ -16,7 +16,8 @@ of its own that a reader can skip: it has the tag ``hide-input`` and ``"jupyter"
 metadata, holds nothing but these calls and what they need, and prints nothing. An ``assert`` in any other cell is part
 of the subject: an identity that the cell shows.
 
-``python -m camlib.compendium.report gallery`` writes the gallery, ``check`` compares all files with the manifest.
+``python -m camlib.compendium.report gallery`` writes the gallery, ``check`` compares all files with
+the manifest, ``texts`` lists the texts of figures that are too small, clipped or over others.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ from camlib.compendium import ledger as _ledger
 from camlib.compendium import manifest as _manifest
 from camlib.compendium.captions import caption_text, fill, refuse_unknown
 from camlib.compendium.claims import CLAIMS, Found, agreed, decide, find_claim, span, told
-from camlib.compendium.gallery import gallery, problems
+from camlib.compendium.gallery import gallery, problems, unreadable
 from camlib.compendium.items import ITEMS, PAPERS, Item, find_item
 from camlib.compendium.ledger import claims
 from camlib.compendium.lenient import DOUBTED
 from camlib.compendium.manifest import find_entry, manifest
+from camlib.engine import sharing
 from camlib.metrics import Interval
 
 __all__ = [
@@ -87,12 +89,14 @@ def begin(
     seed: int | None = None,
     profile: str = "offline",
     as_written: bool = True,
+    shares: bool = False,
 ) -> None:
     """Say once what the items, checks and claims of a notebook have in common; a call may say otherwise.
 
     ``network`` is a name, a Network or a list of either. ``as_written`` says whether the parameters are those that
-    the notebook's text was written for (the profile "offline" goes without saying): see `prose`. Raises ValueError
-    for a notebook that makes no item.
+    the notebook's text was written for (the profile "offline" goes without saying): see `prose`. ``shares`` says that
+    masked pictures which several notebooks score need to run but once, see engine/sharing.py; a notebook that counts
+    passes or takes their time does not share. Raises ValueError for a notebook that makes no item.
     """
     global _notebook
     notebooks = sorted({known.notebook for known in ITEMS.values()})
@@ -101,6 +105,7 @@ def begin(
     facts = {"network": _named(network), "data": data, "seed": seed}
     facts = {name: value for name, value in facts.items() if value is not None} | {"profile": profile}
     _notebook = _Notebook(notebook, facts, as_written and profile == "offline")
+    sharing.share(shares)
 
 
 def item(
@@ -112,12 +117,14 @@ def item(
 ) -> Markdown:
     """Save a figure or a table under its id, show the figure, and return its caption to be shown below.
 
-    The caption and what differs from the paper come from ``items.toml``. ``values`` fill their placeholders;
+    Finding, reading and what differs from the paper come from ``items.toml``. ``values`` fill their placeholders;
     ``network``, ``data``, ``n``, ``seed`` and ``profile`` among them stand in place of what ``items.toml`` or else
-    `begin` says. A Figure becomes .png (and .pdf where ``items.toml`` says ``vector``) and is closed, a DataFrame
-    becomes .csv and .md; ``extra={"rows": frame}`` writes <item>-rows.csv beside it. Calling it again replaces the
-    files. Raises ValueError for an unknown item or one of another notebook, for a placeholder that is not given or
-    does not exist, for a figure where a table belongs (or the reverse), and for a picture over 400 KB.
+    `begin` says. A Figure is brought to the design width, becomes .webp (with photographs) or .png (and .pdf where
+    ``items.toml`` says ``vector``) and is closed; texts of it that nobody can read are entered in the manifest, and
+    ``python -m camlib.compendium.report texts`` lists them. A DataFrame becomes .csv and .md;
+    ``extra={"rows": frame}`` writes <item>-rows.csv beside it. Calling it again replaces the files. Raises ValueError
+    for an unknown item or one of another notebook, for a placeholder that is not given or does not exist, for a figure
+    where a table belongs (or the reverse), and for a picture over 600 KB.
     """
     known = find_item(item_id)
     _belongs(item_id, known.notebook)
@@ -125,12 +132,13 @@ def item(
         known.under(values.get("profile", _notebook.facts.get("profile", "offline"))),
         f"{item_id} in items.toml",
     )
-    if not known.caption:
-        raise ValueError(f"{where} has no caption; add one")
-    refuse_unknown(set(values) - set(FACTS), (known.caption, known.differs, known.network, known.data), where)
+    if not known.reading:
+        raise ValueError(f"{where} has no caption; add finding and read")
+    texts = {"caption": known.reading, "finding": known.finding, "differs": known.differs}
+    refuse_unknown(set(values) - set(FACTS), (*texts.values(), known.network, known.data), where)
     facts = _facts(known, values)
-    caption, differs = (text and fill(text, values | facts, where) for text in (known.caption, known.differs))
-    _manifest.save(made, item_id, caption=caption, differs=differs, vector=known.vector, extra=extra, **facts)
+    filled = {name: text and fill(text, values | facts, where) for name, text in texts.items()}
+    _manifest.save(made, item_id, vector=known.vector, extra=extra, **filled, **facts)
     if isinstance(made, Figure):
         display(made)
         plt.close(made)  # the notebook would show it a second time
@@ -263,14 +271,22 @@ def _named(network: Any) -> str | None:
     return network.name if hasattr(network, "name") else ", ".join(map(_named, network))
 
 
+COMMANDS = {
+    "gallery": (gallery, "write the gallery", ""),
+    "check": (problems, "compare all files with the manifest", "figures, manifest and gallery agree"),
+    "texts": (unreadable, "texts of figures that nobody can read", "every text of every figure can be read"),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line: ``gallery`` writes, ``check`` compares and returns 1 if something is wrong."""
+    """Command line: ``gallery`` writes, ``check`` compares, ``texts`` lists; both return 1 if something is wrong."""
     parser = argparse.ArgumentParser(prog="python -m camlib.compendium.report", description="The gallery of figures/.")
-    parser.add_argument("command", choices=("gallery", "check"), help="write the gallery, or check all files")
+    parser.add_argument("command", choices=COMMANDS, help="; ".join(f"{k}: {v[1]}" for k, v in COMMANDS.items()))
     command = parser.parse_args(arguments).command
-    lines = gallery() if command == "gallery" else problems()
-    print("\n".join(lines) if lines else "figures, manifest and gallery agree")
-    return int(command == "check" and bool(lines))
+    run, _, well = COMMANDS[command]
+    lines = run()
+    print("\n".join(lines) if lines else well)
+    return int(command != "gallery" and bool(lines))
 
 
 if __name__ == "__main__":

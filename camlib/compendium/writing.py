@@ -14,19 +14,24 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from camlib.compendium.png import compact
-
-LARGEST_PNG = 400_000
-RESOLUTIONS = (150, 125, 100)
-"""Dots an inch that a figure is tried at until it is small enough."""
+from camlib.compendium.pictures import figure_picture
+from camlib.plots.look import signs
 
 
-def figure_files(figure: Figure, item_id: str, vector: bool) -> dict[str, bytes]:
-    """Bytes of a figure's files by name: .png and, with ``vector``, .pdf; ValueError for a picture over 400 KB."""
-    files = {f"{item_id}.png": _png(figure, item_id)}
+def figure_files(figure: Figure, item_id: str, vector: bool) -> tuple[dict[str, bytes], list[str]]:
+    """Bytes of a figure's files by name, and what is wrong with its texts.
+
+    The picture is .webp or .png (:mod:`camlib.compendium.pictures`); with ``vector`` a .pdf stands beside it. Raises
+    ValueError for a picture over 600 KB.
+    """
+    try:
+        suffix, content, problems = figure_picture(figure)
+    except ValueError as error:
+        raise ValueError(f"{item_id}: {error}") from error
+    files = {f"{item_id}{suffix}": content}
     if vector:
-        files[f"{item_id}.pdf"] = _print(figure, "pdf", {"CreationDate": None})
-    return files
+        files[f"{item_id}.pdf"] = _pdf(figure)
+    return files, problems
 
 
 def table_files(frame: pd.DataFrame, item_id: str) -> dict[str, bytes]:
@@ -34,24 +39,11 @@ def table_files(frame: pd.DataFrame, item_id: str) -> dict[str, bytes]:
     return {f"{item_id}.csv": csv_bytes(frame), f"{item_id}.md": _frame_markdown(frame).encode()}
 
 
-def _print(figure: Figure, kind: str, metadata: dict[str, Any], dpi: int = 150) -> bytes:
-    """The figure in one format, without anything that changes from run to run."""
+def _pdf(figure: Figure) -> bytes:
+    """The figure as PDF, without anything that changes from run to run."""
     buffer = io.BytesIO()
-    quick = {"pil_kwargs": {"compress_level": 1}} if kind == "png" else {}  # camlib.compendium.png compresses it anew
-    figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.06, metadata=metadata, **quick)
+    figure.savefig(buffer, format="pdf", metadata={"CreationDate": None}, bbox_inches=None)
     return buffer.getvalue()
-
-
-def _png(figure: Figure, item_id: str) -> bytes:
-    """PNG under 400 KB: exact if that fits, else with fewer levels a color, else with fewer dots."""
-    for dpi in RESOLUTIONS:
-        written = compact(_print(figure, "png", {"Software": None}, dpi), LARGEST_PNG, dpi)
-        if len(written) <= LARGEST_PNG:
-            return written
-    raise ValueError(
-        f"{item_id}: the picture takes {len(written) // 1000} KB, more than {LARGEST_PNG // 1000}; "
-        f"show fewer or smaller photographs (cell= in plots.grid and plots.show)"
-    )
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -73,10 +65,10 @@ def _has_index(frame: pd.DataFrame) -> bool:
 
 
 def _text(value: Any) -> str:
-    """A table cell in words; nothing for what is missing."""
+    """A table cell in words, with true signs; nothing for what is missing."""
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4g}"
-    return "" if value is None or value is pd.NA else str(value)
+        return "" if math.isnan(value) else signs(f"{value:.4g}")
+    return "" if value is None or value is pd.NA else signs(str(value))
 
 
 def markdown_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -30,10 +31,12 @@ def read_voc_xml(file: str | Path, one_based: bool = True) -> tuple[LabeledBox, 
         corners = [entry.findtext(f"bndbox/{key}", "") for key in ("xmin", "ymin", "xmax", "ymax")]
         try:
             x0, y0, x1, y1 = map(float, corners)
+            if not all(map(math.isfinite, (x0, y0, x1, y1))) or x1 < x0 or y1 < y0:
+                raise ValueError("no corners of a box")
         except ValueError as error:
             raise ValueError(
-                f"{file.name}: object {number} has the corners {corners}; expected numbers in bndbox/xmin, ymin, xmax "
-                f"and ymax."
+                f"{file.name}: object {number} has the corners {corners}; expected finite numbers in bndbox/xmin, "
+                f"ymin, xmax and ymax, the smaller ones first."
             ) from error
         found.append(LabeledBox(x0 - one_based, y0 - one_based, x1, y1, entry.findtext("name", "").strip()))
     return tuple(found)
@@ -42,26 +45,56 @@ def read_voc_xml(file: str | Path, one_based: bool = True) -> tuple[LabeledBox, 
 def read_coco(file: str | Path) -> dict[str, tuple[LabeledBox, ...]]:
     """File name -> objects, of a JSON file in COCO's format: boxes are (x, y, width, height); crowds are left out.
 
-    Raises ValueError for a file that is missing, broken, or without images, annotations and categories.
+    The objects of all entries of one file name are its objects. Raises ValueError for a file that is missing, broken,
+    or without images, annotations and categories; for an id that two files have, for a name that leaves the folder, and
+    for a box that is no four finite numbers, or smaller than nothing.
     """
     file = Path(file)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        names = {category["id"]: category["name"] for category in content["categories"]}
-        found = {image["id"]: (image["file_name"], []) for image in content["images"]}
-        for annotation in content["annotations"]:
-            x, y, width, height = annotation["bbox"]
-            if not annotation.get("iscrowd"):
-                name = names[annotation["category_id"]]
-                found[annotation["image_id"]][1].append(LabeledBox(x, y, x + width, y + height, name))
     except (OSError, UnicodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{file.name} cannot be read as JSON: {_reason(error)}.") from error
-    except (KeyError, TypeError, ValueError) as error:
+    try:
+        names = {category["id"]: str(category["name"]) for category in content["categories"]}
+        files = _names_of_images(content["images"])
+        found: dict[str, list[LabeledBox]] = {name: [] for name in files.values()}
+        for number, annotation in enumerate(content["annotations"]):
+            box = _corners(annotation["bbox"], f"annotation {annotation.get('id', f'number {number}')}")
+            if not annotation.get("iscrowd"):
+                name = names[annotation["category_id"]]
+                found[files[annotation["image_id"]]].append(LabeledBox(*box, name))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = str(error) if isinstance(error, _Wrong) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"{file.name} is not in COCO's format ({type(error).__name__}: {error}); expected images (id, file_name), "
-            f"annotations (image_id, category_id, bbox of four numbers) and categories (id, name)."
+            f"{file.name} is not in COCO's format ({what}); expected images (id, file_name), annotations (image_id, "
+            f"category_id, bbox of four numbers) and categories (id, name)."
         ) from error
-    return {name: tuple(boxes) for name, boxes in found.values()}
+    return {name: tuple(boxes) for name, boxes in found.items()}
+
+
+class _Wrong(ValueError):
+    """What is wrong, in words."""
+
+
+def _names_of_images(images: Iterable[Mapping]) -> dict[object, str]:
+    """Id -> file name with slashes, relative to the folder of the pictures."""
+    files: dict[object, str] = {}
+    for image in images:
+        name = PurePosixPath(str(image["file_name"]))
+        if name.is_absolute() or ".." in name.parts:
+            raise _Wrong(f"the file name {image['file_name']!r} leaves the folder of the pictures")
+        if files.setdefault(image["id"], name.as_posix()) != name.as_posix():
+            raise _Wrong(f"id {image['id']} stands for {files[image['id']]!r} and for {name.as_posix()!r}")
+    return files
+
+
+def _corners(box: Sequence[float], what: str) -> tuple[float, float, float, float]:
+    """(x0, y0, x1, y1) of a box (x, y, width, height)."""
+    numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
+    if not numbers or not all(map(math.isfinite, box)) or min(box[2:]) < 0:
+        raise _Wrong(f"{what} has the box {box!r}, not a place and a size in finite numbers")
+    x, y, width, height = box
+    return x, y, x + width, y + height
 
 
 def no_annotations(name: str) -> Annotation:

@@ -54,7 +54,7 @@ def of_files(
     labels: Mapping[str, int] | None = None,
 ) -> Dataset:
     """The data set of these files; their names are relative to ``base``."""
-    places = {file.relative_to(base).as_posix(): file for file in files}
+    places = {_readable(file.relative_to(base)): file for file in files}
 
     def make(name: str) -> Example:
         file = places[name]
@@ -71,6 +71,11 @@ def pictures_in(root: Path) -> list[Path]:
     if not found:
         raise ValueError(f"No picture below {str(root)!r}: expected files that end in {', '.join(PICTURE_SUFFIXES)}.")
     return found
+
+
+def _readable(path: Path) -> str:
+    """The path with slashes; bytes of its name that are no UTF-8 as \\xff, so that it can be stored and printed."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _content_of(file: Path) -> str | None:

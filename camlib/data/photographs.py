@@ -13,12 +13,16 @@ from camlib.data.manifest import entries, find_entry, verified_file
 
 @dataclass(frozen=True)
 class Photo:
-    """What is known of a photograph; ``label``: ImageNet class or None, ``pixels``: (width, height)."""
+    """What is known of a photograph.
+
+    ``label``: ImageNet class or None, ``short``: its title in figures, ``pixels``: (width, height).
+    """
 
     name: str
     label: int | None
     label_name: str | None
     title: str
+    short: str
     source: str
     license: str
     sha256: str
@@ -47,6 +51,7 @@ def photo_info(name: str) -> Photo:
         label=e["label"],
         label_name=e["label_name"],
         title=e["what"],
+        short=e["short"],
         source=source,
         license=e["license"],
         sha256=e["sha256"],

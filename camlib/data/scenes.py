@@ -11,6 +11,8 @@
     scenes.sentences     "a red circle left of a blue square"
     scenes.mentioned     int64 [N, 2], which objects the sentence names, in its order: the truth for a map of a word
 
+    without = make_scenes(1000, seed=7, removed=1)        # the same scenes, drawn without their second object
+
 A scene depends on its index, the seed and the settings alone, never on the batch in which it is made: scene i draws its
 numbers from a counter-based generator (Philox) whose counter starts at i. Everything is worked out for many scenes at
 once, with hard edges, so that masks are exact: a pixel belongs to a shape if its center does.
@@ -60,7 +62,7 @@ class Scenes:
         images: uint8 [N, 3, S, S].
         instances: uint8 [N, S, S]; 0 is ground, k + 1 a visible pixel of object k.
         shapes, colors, textures: int64 [N, O], numbers in SHAPES, COLORS, TEXTURES; -1 where there is no object. The
-            objects of a scene come first, the gaps last.
+            objects of a scene come first, the gaps last (apart from an object that was removed).
         grounds: int64 [N], number in GROUNDS.
         centers: float32 [N, O, 2], (x, y) in pixels, pixel centers being whole numbers; NaN where there is no object.
         radii: float32 [N, O], of the circle around each shape, in pixels; NaN where there is no object.
@@ -143,6 +145,7 @@ def make_scenes(
     occlusion: float = 0.5,
     repeat: float = 0.25,
     chosen: Callable[[Scenes], Tensor] | None = None,
+    removed: int | None = None,
 ) -> Scenes:
     """The scenes with these numbers.
 
@@ -157,6 +160,9 @@ def make_scenes(
         repeat: probability that an object after the first takes the first one's shape (several objects of one class).
         chosen: which of them are wanted, bool [N], told from scenes whose pixels are zeros still: only these are drawn
             and returned. None: all.
+        removed: number k of the object that is not drawn; its shape, color and texture are -1, its place stays empty,
+            what it covered is seen, and all else is the same to the pixel. ``chosen`` is asked before, sentences name
+            it still. None: nothing is removed.
 
     Raises:
         ValueError: no scene is asked for, a negative index, a number out of its range.
@@ -169,6 +175,7 @@ def make_scenes(
     _check(0 <= occlusion <= 1, f"occlusion={occlusion}: expected a probability in [0, 1].")
     _check(0 <= repeat <= 1, f"repeat={repeat}: expected a probability in [0, 1].")
     _check(0 <= seed < 2**64, f"seed={seed}: expected a whole number in [0, 2**64).")
+    _check(removed is None or 0 <= removed < high, f"removed={removed}: expected None or 0 to {high - 1}.")
     parts = []
     for start in range(0, len(numbers), _CHUNK):
         chunk = numbers[start : start + _CHUNK]
@@ -177,10 +184,17 @@ def make_scenes(
         if chosen is not None:
             kept = chosen(_undrawn(layout, size)).numpy()
             scene, each, layout = scene[kept], each[kept], {name: values[kept] for name, values in layout.items()}
+        if removed is not None:
+            layout |= {name: _without(layout[name], removed) for name in ("shapes", "colors", "textures")}
         images, instances = render(layout, scene, each, size)
         parts.append(layout | {"images": images, "instances": instances})
     joined = {field.name: np.concatenate([part[field.name] for part in parts]) for field in fields(Scenes)}
     return Scenes(**{name: torch.from_numpy(values) for name, values in joined.items()})
+
+
+def _without(values: np.ndarray, k: int) -> np.ndarray:
+    """Numbers [N, O] of objects, with -1 for object k."""
+    return np.where(np.arange(values.shape[1]) == k, -1, values)
 
 
 def _undrawn(layout: dict[str, np.ndarray], size: int) -> Scenes:

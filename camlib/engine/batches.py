@@ -33,26 +33,21 @@ class SkippedPictureWarning(UserWarning):
     """Pictures that could not be read were left out; the message names each and says why."""
 
 
-def singles(photos: Any, normalized: bool | None) -> list[tuple[Any, bool]]:
+def singles(net: Network, photos: Any, normalized: bool | None) -> list[tuple[Any, bool]]:
     """The pictures that are meant, one by one and not yet opened: (picture, whether it is ready network input).
 
     A folder stands for the pictures in it, a pattern ("holiday/*.jpg") for what it matches, in order of their names; a
-    batch [B, 3, H, W] for its rows; a generator for what it yields. Raises ValueError where that is none.
+    batch [B, 3, H, W] for its rows ([B, C, L] of sounds, [B, C, D, H, W] of volumes); a generator for what it yields.
+    Raises ValueError where that is none.
     """
-    if isinstance(photos, Tensor) and photos.dim() not in (3, 4):
-        raise ValueError(
-            f"A tensor is one picture [3,H,W] in [0,1] or a ready batch [B,3,H,W]; given {list(photos.shape)}."
-        )
     single: list[tuple[Any, bool]] = []
     for photo in photos if are_many(photos) else [photos]:
-        if isinstance(photo, Tensor) and photo.dim() == 4:
-            if not len(photo):
-                raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
-            single += [(one, normalized is not False) for one in photo]
+        if isinstance(photo, Tensor):
+            single += _rows(net, photo, normalized)
         elif isinstance(photo, str | PathLike):
             single += [(path, False) for path in files_of(photo)]
         else:
-            single.append((photo, bool(normalized) and isinstance(photo, Tensor)))
+            single.append((photo, False))
     if not single:
         raise ValueError("No picture was given. Give at least one.")
     return single
@@ -81,6 +76,20 @@ def prepared(
     return found
 
 
+def _rows(net: Network, photo: Tensor, normalized: bool | None) -> list[tuple[Tensor, bool]]:
+    """(picture, whether it is ready network input) of a tensor that is one picture or a batch."""
+    if photo.dim() in (net.axes + 2, 5 if net.axes == 2 else 0):  # [B, views, C, H, W] is a batch, too
+        if not photo.numel():
+            raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
+        return [(one, normalized is not False) for one in photo]
+    if photo.dim() != net.axes + 1:
+        space = {1: "L", 2: "H,W", 3: "D,H,W"}[net.axes]
+        raise ValueError(
+            f"A tensor is one picture [3,{space}] in [0,1] or a ready batch [B,3,{space}]; given {list(photo.shape)}."
+        )
+    return [(photo, bool(normalized) or net.axes != 2)]
+
+
 def files_of(given: str | PathLike) -> list[Path]:
     """The pictures of a folder, the matches of a pattern, or the one file; ValueError where there are none."""
     path = Path(given)
@@ -105,14 +114,20 @@ def are_many(photos: Any) -> bool:
 def _prepare_one(net: Network, photo: Any, ready: bool) -> Prepared:
     if ready:
         net.refuse_unready(photo[None])
-        return Prepared(net.show(photo).expand(3, -1, -1), photo, None)
+        return Prepared(in_color(net.show(photo)), photo, None)
     source = str(photo) if isinstance(photo, str | PathLike) else None
     if not isinstance(photo, Tensor):
         photo = to_pil(photo)
     size = tuple(photo.shape[:-3:-1]) if isinstance(photo, Tensor) else photo.size
     picture, inputs = net.prepare(photo)
     transform = None if net.transform is net.preprocess else net.transform
-    return Prepared(picture.expand(3, -1, -1), inputs, Origin(size, source, transform))
+    return Prepared(in_color(picture), inputs, Origin(size, source, transform))
+
+
+def in_color(picture: Tensor) -> Tensor:
+    """A picture of any number of channels in three colors, [3, H, W]; [3, L], [3, D, H, W]."""
+    colors = picture if picture.shape[0] in (1, 3) else picture.mean(dim=0, keepdim=True)
+    return colors.expand(3, *picture.shape[1:])
 
 
 def batches(pictures: Mapping[int, Prepared]) -> Iterable[list[int]]:

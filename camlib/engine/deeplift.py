@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from camlib.engine.recording import Unreached, logit_of, on, record, score_gradient, widened
+from camlib.engine.recording import Unreached, logit_of, on, record, widened
 from camlib.layers import Layer
-from camlib.networks import Network
+from camlib.networks import Network, Ready
 
 _NAMES = (
     "relu relu_ relu6 hardtanh hardtanh_ leaky_relu leaky_relu_ elu elu_ selu selu_ celu silu gelu mish softplus "
@@ -32,11 +32,13 @@ ELEMENTWISE = frozenset(
 _MAX_POOLINGS = {"max_pool2d": F.max_pool2d, "adaptive_max_pool2d": F.adaptive_max_pool2d}
 
 
-def contributions(network: Network, layer: Layer, inputs: Tensor, target: Tensor) -> tuple[Tensor, list[float]]:
+def contributions(
+    network: Network, ready: Ready, layer: Layer, inputs: Tensor, target: Tensor
+) -> tuple[Tensor, list[float]]:
     """DeepLIFT's contribution of every activation to each picture's logit, with zeros as the reference.
 
     Args:
-        network, layer: what runs, and the layer whose activations contribute.
+        network, ready, layer: what runs, and the layer whose activations contribute.
         inputs: ready batch [B, C, H, W].
         target: class index of every picture, int64 [B].
 
@@ -46,8 +48,13 @@ def contributions(network: Network, layer: Layer, inputs: Tensor, target: Tensor
         normalization by the layer's own statistics have no rule: their plain gradient is used, and the error tells.
 
     Raises:
-        ValueError: the logits do not depend on the layer.
+        ValueError: the logits do not depend on the layer, or the network takes one picture at a time.
     """
+    if not ready.run.together:
+        raise ValueError(
+            f"DeepLIFT runs maps and zeros side by side in one pass; {network.name} takes one picture at a time. Use "
+            f"'ablation-cam', which asks the same by leaving maps out."
+        )
     pictures = len(inputs)
     halves = torch.cat([inputs, inputs])
 
@@ -55,17 +62,16 @@ def contributions(network: Network, layer: Layer, inputs: Tensor, target: Tensor
         return torch.cat([maps[:pictures], torch.zeros_like(maps[:pictures])])
 
     with _Rescaling(pictures):
-        leaf, logits = record(network, layer, halves, against_zeros)
-    logits = network.check_logits(logits, halves)
+        recording = record(network, ready, layer, halves, against_zeros)
     twice = torch.cat([target, target])
     try:
-        slopes = score_gradient(leaf, logits, lambda y: y.gather(1, on(y, twice)[:, None])[:pictures, 0])
+        slopes = recording.score_gradient(lambda y: y.gather(1, on(y, twice)[:, None])[:pictures, 0])
     except Unreached:
         raise ValueError(f"The logits of {network.name} do not depend on layer {layer.name!r}.") from None
-    shares = slopes[:pictures] * widened(leaf.detach()[:pictures])
-    scores = widened(logit_of(twice)(logits.detach()))
+    shares = slopes[:pictures] * widened(recording.maps[:pictures])
+    scores = widened(logit_of(twice)(recording.logits.detach()))
     with_maps, without = scores[:pictures], scores[pictures:]
-    gap = (shares.sum(dim=(1, 2, 3)) - (with_maps - without)).abs()
+    gap = (shares.flatten(1).sum(dim=1) - (with_maps - without)).abs()
     size = torch.stack([with_maps.abs(), without.abs(), (with_maps - without).abs()]).amax(dim=0)
     return shares, (gap / torch.where(size > 0, size, 1.0)).tolist()
 

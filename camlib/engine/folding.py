@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from camlib.engine.fusing import FusedConv, fuse
+from camlib.layers import Run, structural_copy
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 """Largest deviation of logits, relative to the largest logit, that still counts as the same network."""
@@ -68,6 +69,11 @@ def _has_storage(value: object) -> bool:
     return isinstance(value, Tensor) and value.layout is torch.strided
 
 
+def plain(module: nn.Module, pictures: Tensor) -> Tensor:
+    """The logits of a module that takes a batch and nothing else."""
+    return module(pictures)
+
+
 def fast_copy(
     module: nn.Module,
     inputs: Tensor,
@@ -75,53 +81,41 @@ def fast_copy(
     dtype: torch.dtype | None = None,
     keep: Collection[str] = (),
     fused: bool = True,
+    run: Run = plain,
 ) -> FastCopy:
     """The fastest copy that reproduces the logits: folded, fused and channels-last, or less of it where that fails.
 
     Args:
         module: the classifier; nothing in it is changed.
-        inputs: one ready picture [1, C, H, W] on the module's device, in its type.
-        expected: the module's logits for it, [1, classes].
+        inputs: ready pictures [n, C, *space] on the module's device, in its type. The first one is watched on its way;
+            the copy is proven on all of them.
+        expected: the module's logits for them, [n, classes]; NaN where the module itself gives NaN.
         dtype: type of the copy; None keeps the module's own.
         keep: names of modules whose outputs must stay what they are (a layer that is going to be read).
         fused: whether convolutions may apply their activations themselves (on a CPU, see :mod:`camlib.engine.fusing`).
+        run: how the module is called.
 
     Returns:
         The :class:`FastCopy`. Folding is exact up to rounding; a copy whose logits deviate by more than
-        :data:`TOLERANCE` is given up, in the end for the module itself.
+        :data:`TOLERANCE` is given up, in the end for a copy of the structure alone.
     """
     dtype = dtype or inputs.dtype
-    for fold, fusing, memory_format in (
-        *([(True, True, torch.channels_last)] if fused else []),
-        (True, False, torch.channels_last),
-        (False, False, torch.channels_last),
-        (False, False, torch.contiguous_format),
-    ):
+    formats = [torch.channels_last, torch.contiguous_format] if inputs.dim() == 4 else [torch.contiguous_format]
+    plans = [(True, True, formats[0])] if fused else []
+    plans += [(True, False, formats[0]), *((False, False, memory_format) for memory_format in formats)]
+    for plan in plans:
         try:
-            made = _attempt(module, inputs, expected, dtype, keep, fold, fusing, memory_format)
+            made = _attempt(module, inputs, expected, dtype, keep, run, *plan)
         except Exception:
-            continue  # a copy is never a must: the next one is plainer, the last is the module itself
+            continue  # a copy is never a must: the next one is plainer
         if made.error <= tolerance(dtype):
             return made
-    return _measured(module, inputs, expected, (0, 0, 0), 0, torch.contiguous_format)
+    return _measured(run, structural_copy(module), inputs, expected, (0, 0, 0), 0, torch.contiguous_format)
 
 
 def tolerance(dtype: torch.dtype) -> float:
     """Relative deviation of logits up to which two computations in this type count as the same."""
     return TOLERANCE.get(dtype, _HALF_TOLERANCE)
-
-
-def shared_copy(module: nn.Module) -> nn.Module:
-    """A copy of the module's structure in eval mode that shares every parameter and buffer.
-
-    The mode is written, not called: a layer that merges weights in its ``eval()`` would merge those that are shared.
-    """
-    shared = [*module.parameters(), *module.buffers()]
-    with torch.inference_mode(False):
-        twin = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
-    for child in twin.modules():
-        child.training = False
-    return twin
 
 
 def _attempt(
@@ -130,21 +124,23 @@ def _attempt(
     expected: Tensor,
     dtype: torch.dtype,
     keep: Collection[str],
+    run: Run,
     fold: bool,
     fusing: bool,
     memory_format: torch.memory_format,
 ) -> FastCopy:
-    twin = shared_copy(module)
-    norms, folded = _fold(twin, inputs, keep) if fold else (0, 0)
+    twin = structural_copy(module)
+    shared = [*twin.parameters(), *twin.buffers()]
+    norms, folded = _fold(run, twin, inputs[:1], keep) if fold else (0, 0)
     if dtype != inputs.dtype:
         _convert(twin, dtype)
     ready = inputs.to(dtype).contiguous(memory_format=memory_format)
-    shared = [*module.parameters(), *module.buffers()]
-    fused = fuse(twin, ready, keep, shared) if fusing else 0
-    return _measured(twin, ready, expected, (norms, folded, fused), _own_bytes(twin, shared), memory_format)
+    fused = fuse(run, twin, ready[:1], keep, shared) if fusing else 0
+    return _measured(run, twin, ready, expected, (norms, folded, fused), _own_bytes(twin, shared), memory_format)
 
 
 def _measured(
+    run: Run,
     twin: nn.Module,
     inputs: Tensor,
     expected: Tensor,
@@ -152,9 +148,11 @@ def _measured(
     own: int,
     memory_format: torch.memory_format,
 ) -> FastCopy:
-    with torch.no_grad(), WidestTensor() as widest:
-        logits = twin(inputs.contiguous(memory_format=memory_format))
-    return FastCopy(twin, *counts, memory_format, widest.bytes, own, relative_error(logits, expected))
+    with torch.no_grad():  # on copies of the pictures: some networks write into their input
+        with WidestTensor() as widest:
+            run(twin, inputs[:1].clone(memory_format=memory_format))
+        found = run(twin, inputs.clone(memory_format=memory_format))
+    return FastCopy(twin, *counts, memory_format, widest.bytes, own, relative_error(found, expected))
 
 
 def _own_bytes(twin: nn.Module, shared: Collection[Tensor]) -> int:
@@ -164,18 +162,23 @@ def _own_bytes(twin: nn.Module, shared: Collection[Tensor]) -> int:
 
 
 def relative_error(logits: Tensor, expected: Tensor) -> float:
-    """Largest deviation of logits, relative to the largest expected one."""
-    scale = expected.abs().max().clamp(min=1e-12)
-    return float((logits.to(expected) - expected).abs().max() / scale)
+    """Largest deviation of logits, relative to the largest expected one; infinite where only one of them is finite."""
+    finite = expected.isfinite()
+    if not torch.equal(finite, logits.isfinite()):
+        return torch.inf
+    if not bool(finite.any()):
+        return 0.0
+    scale = expected[finite].abs().max().clamp(min=1e-12)
+    return float((logits.to(expected) - expected)[finite].abs().max() / scale)
 
 
-def _fold(twin: nn.Module, inputs: Tensor, keep: Collection[str]) -> tuple[int, int]:
+def _fold(run: Run, twin: nn.Module, inputs: Tensor, keep: Collection[str]) -> tuple[int, int]:
     """Fold what can be folded in the copy; (BatchNorms that ran, BatchNorms folded)."""
     finder = _PairFinder(twin, keep)
     if not finder.norms:
         return 0, 0
     with torch.no_grad(), finder:
-        twin(inputs)
+        run(twin, inputs.clone())
     for conv, norm in finder.pairs():
         weight, bias = folded_parameters(finder.modules[conv], finder.modules[norm])
         finder.modules[conv].weight = nn.Parameter(weight, requires_grad=False)

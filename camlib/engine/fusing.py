@@ -7,14 +7,16 @@ which activation is found by running one picture, as in folding.py, and the logi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from contextlib import ExitStack
 
 import torch
-from timm.layers import Conv2dSame, pad_same
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import conv_flop_count, register_flop_formula
+
+from camlib.layers import Run
 
 _POST_OPS: dict[type[nn.Module], tuple[str, tuple[float, ...]]] = {
     nn.ReLU: ("relu", ()),
@@ -25,14 +27,15 @@ _POST_OPS: dict[type[nn.Module], tuple[str, tuple[float, ...]]] = {
 """Activations that oneDNN applies to what a convolution made, with its names and numbers for them."""
 
 
-def fuse(twin: nn.Module, inputs: Tensor, keep: Collection[str], shared: Collection[Tensor]) -> int:
+def fuse(run: Run, twin: nn.Module, inputs: Tensor, keep: Collection[str], shared: Collection[Tensor]) -> int:
     """Let the convolutions of ``twin`` apply the activations that follow them; changes ``twin``.
 
     Args:
+        run: how the copy is called.
         twin: a copy that nobody else uses, in eval mode.
         inputs: one ready picture [1, C, H, W] in the copy's type and memory format.
         keep: names of modules whose outputs must stay what they are.
-        shared: tensors that belong to the caller's module: they are used, but neither changed nor copied.
+        shared: tensors of the copy on the caller's memory: they are used, but neither changed nor copied.
 
     Returns:
         The number of convolutions that were replaced: those with an activation, and those whose weights are the
@@ -42,7 +45,7 @@ def fuse(twin: nn.Module, inputs: Tensor, keep: Collection[str], shared: Collect
         return 0
     follower = _Follower(twin, keep)
     with torch.no_grad(), follower:
-        twin(inputs)
+        run(twin, inputs.clone())
     owned = {id(tensor) for tensor in shared}
     replaced = 0
     for name, size in follower.ran_once().items():
@@ -91,7 +94,7 @@ class FusedConv(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, size: torch.Size, own: bool) -> None:
         super().__init__()
-        self._same = isinstance(conv, Conv2dSame)
+        self._same = _is_same(conv)
         self._kernel = conv.kernel_size
         self._padding = [0, 0] if self._same else list(conv.padding)
         self._where = (list(conv.stride), list(conv.dilation), conv.groups)
@@ -126,7 +129,7 @@ class FusedConv(nn.Module):
         )
 
     def _padded(self, x: Tensor) -> Tensor:
-        return pad_same(x, self._kernel, *self._where[:2]) if self._same else x
+        return sys.modules["timm.layers"].pad_same(x, self._kernel, *self._where[:2]) if self._same else x
 
     def _may_shift(self, x: Tensor) -> bool:
         """Whether the larger side of an uneven padding is behind in both directions, and the output is the smaller."""
@@ -213,4 +216,10 @@ class _Follower(ExitStack):
 def _known(module: nn.Module) -> bool:
     plain = type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
     parametrized = "weight" not in module._parameters
-    return (plain or type(module) is Conv2dSame) and not parametrized and not module._forward_hooks
+    return (plain or _is_same(module)) and not parametrized and not module._forward_hooks
+
+
+def _is_same(module: nn.Module) -> bool:
+    """Whether it is timm's Conv2dSame: never before timm is imported, which takes longer than all of the engine."""
+    layers = sys.modules.get("timm.layers")
+    return layers is not None and type(module) is layers.Conv2dSame

@@ -50,7 +50,7 @@ def proven_head(module: nn.Module, activations: Tensor, logits: Tensor, dtype: t
         module: the network.
         activations: M [B, K, h, w].
         logits: y [B, C].
-        dtype: the network's own type.
+        dtype: the type in which the logits were computed.
     """
     tolerance = _tolerance(dtype)
     scale = logits.abs().max().clamp(min=1e-30)
@@ -96,7 +96,7 @@ def _candidates(module: nn.Module, shape: tuple[int, int]) -> Iterator[tuple[str
     """(name, weight [C, K], bias [C]) of every Linear or 1x1 convolution from K channels to C classes."""
     for name, child in module.named_modules():
         weight = getattr(child, "weight", None)
-        if not isinstance(child, nn.Linear | nn.Conv2d) or weight.numel() != shape[0] * shape[1]:
+        if not isinstance(child, nn.Linear | nn.modules.conv._ConvNd) or weight.numel() != shape[0] * shape[1]:
             continue
         if tuple(weight.shape[:2]) == shape and bool(weight.any()):
             bias = child.bias if child.bias is not None else weight.new_zeros(shape[0])

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from camlib import framework
 from camlib.engine.masking import Masking, blend, filler_of, masks_of
-from camlib.engine.runtime import outside_stacklevel
 from camlib.engine.scoring import Scorer, Writer
-from camlib.networks import Network
+from camlib.networks import Network, outside_stacklevel
 
 _SAMPLED_MASKS = 32
 
@@ -23,7 +22,7 @@ class ApproximationWarning(UserWarning):
 def masked_pictures(network: Network, picture: Tensor, maps: Tensor, masking: Masking) -> Writer:
     """Writes ``picture`` [C, H, W] masked by each of the feature maps [n, h, w]; every one must be live."""
     picture = picture.to(maps.dtype)
-    size, filler = tuple(picture.shape[-2:]), filler_of(network, picture, masking)
+    size, filler = tuple(picture.shape[1 - maps.dim() :]), filler_of(network, picture, masking)
 
     def write(buffer: Tensor, start: int, stop: int) -> None:
         blend(picture, masks_of(maps[start:stop], size, masking), filler, buffer)
@@ -65,7 +64,7 @@ def warn_about_precision(write: Writer, maps: Tensor, target: int, exact: Scorer
         return
     low, high = (scorer.logits(len(maps), write, "masked pictures") for scorer in (found, exact))
     scores = torch.stack([exact.network.probabilities(y)[:, target] for y in (low, high)]).to(maps)
-    made = framework.class_activation_map(scores, maps.expand(2, -1, -1, -1))
+    made = framework.class_activation_map(scores, maps.expand(2, *maps.shape))
     r = float(torch.corrcoef(made.flatten(1).double())[0, 1])
     warnings.warn(
         f"{name} scores, measured on {len(maps)} masks in both precisions: map correlation {r:.4f}, largest deviation "

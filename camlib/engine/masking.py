@@ -7,19 +7,21 @@ from a feature map. :class:`Masking` names the choices that the papers and the l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from camlib import framework
 from camlib.networks import Network
+from camlib.options import Pixels, Range, Seed, Share, checked, declared
 
-MASKS = ("scaled", "binary", "unshifted", "key-area")
-ORDERS = ("upsample-first", "normalize-first")
-FILLERS = ("mean", "black", "white", "blur", "noise")
+Kind = Literal["scaled", "binary", "unshifted", "key-area"]
+Order = Literal["upsample-first", "normalize-first"]
+Filler = Literal["mean", "black", "white", "blur", "noise"]
+Precision = Literal["float32", "bfloat16"]
+Passes = Annotated[int, Range(2)] | None
 
 
 @dataclass(frozen=True)
@@ -44,53 +46,44 @@ class Masking:
             them, see :mod:`camlib.engine.landmarks`. None runs all of them: exact.
     """
 
-    masks: str = "scaled"
+    masks: Kind = "scaled"
     align_corners: bool = False
-    order: str = "upsample-first"
-    filler: str = "mean"
-    threshold: float = 0.5
-    sigma: float = 10.0
-    seed: int = 0
-    precision: str = "float32"
-    passes: int | None = None
+    order: Order = "upsample-first"
+    filler: Filler = "mean"
+    threshold: Share = 0.5
+    sigma: Pixels = 10.0
+    seed: Seed = 0
+    precision: Precision = "float32"
+    passes: Passes = None
 
     def __post_init__(self) -> None:
-        for name, allowed in (("masks", MASKS), ("order", ORDERS), ("filler", FILLERS)):
-            given = getattr(self, name)
-            if given not in allowed:
-                raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
-        if self.passes is not None and (isinstance(self.passes, bool) or not isinstance(self.passes, Integral)):
-            raise TypeError(f"passes={self.passes!r}: expected a whole number of at least 2, or None for all channels.")
-        if self.passes is not None and self.passes < 2:
-            raise ValueError(f"passes={self.passes!r}: expected at least 2, or None for all channels.")
-        if not 0 <= self.threshold <= 1 or not self.sigma > 0:
-            raise ValueError(
-                f"threshold={self.threshold}, sigma={self.sigma}: expected a threshold in [0, 1] and sigma > 0."
-            )
+        for name, kind in declared(Masking).items():
+            object.__setattr__(self, name, checked(name, getattr(self, name), kind))
 
 
-def masks_of(maps: Tensor, size: tuple[int, int], masking: Masking) -> Tensor:
+def masks_of(maps: Tensor, size: tuple[int, ...], masking: Masking) -> Tensor:
     """Masks [n, H, W] of feature maps [n, h, w]; a constant map becomes zeros."""
     if masking.order == "normalize-first":
         maps = framework.normalize(maps)[0]
-    up = upsampled(maps, size, masking.align_corners)
+    up = framework.upsample(maps, size, masking.align_corners)
+    up = up.clone() if up is maps else up  # it is scaled in place
     if masking.masks == "binary":
         return (up > 0).to(up)
     if masking.masks == "unshifted":
-        span = up.amax(dim=(1, 2), keepdim=True) - up.amin(dim=(1, 2), keepdim=True)
+        span = up.amax(dim=space_of(up), keepdim=True) - up.amin(dim=space_of(up), keepdim=True)
         return torch.where(span > 0, up / span, 0.0)
     scaled = up if masking.order == "normalize-first" else _scaled(up)
     return scaled if masking.masks == "scaled" else (scaled >= masking.threshold).to(up)
 
 
-def upsampled(maps: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
-    """Bilinear upsampling [n, h, w] -> [n, H, W]."""
-    return F.interpolate(maps[:, None], size, mode="bilinear", align_corners=align_corners)[:, 0]
+def space_of(maps: Tensor) -> tuple[int, ...]:
+    """The axes of space of maps [n, h, w]: all but the first."""
+    return tuple(range(1, maps.dim()))
 
 
 def _scaled(maps: Tensor) -> Tensor:
     """Min-max per map, as :func:`camlib.framework.normalize` does for live maps, in two passes over the pixels."""
-    low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+    low, high = maps.amin(dim=space_of(maps), keepdim=True), maps.amax(dim=space_of(maps), keepdim=True)
     span = (high - low).clamp(min=torch.finfo(maps.dtype).tiny)
     return maps.sub_(low).div_(span)
 
@@ -120,25 +113,32 @@ def constant_color(network: Network, inputs: Tensor, level: float) -> Tensor:
 
     A network whose transform hides its mean and standard deviation gets the picture's own extremes instead.
     """
-    if not network.normalization_known:
+    if not network.knows_colors_of(inputs):
         low, high = inputs.min(), inputs.max()
         return torch.full_like(inputs, float(low + level * (high - low)))
     return network.preprocess.normalize(torch.full_like(inputs, float(level))).to(inputs)
 
 
-def blurred(inputs: Tensor, sigma: float, radius: int | None = None) -> Tensor:
-    """Gaussian blur of a picture [C, H, W], mirrored at the border; ``radius`` cuts the kernel, else 4 sigma."""
+def blurred(inputs: Tensor, sigma: float, radius: int | None = None, axes: tuple[int, ...] | None = None) -> Tensor:
+    """Gaussian blur of a picture [C, H, W], mirrored at the border; ``radius`` cuts the kernel, else 4 sigma.
+
+    ``axes`` are blurred, all but the first where none are named.
+    """
     picture = inputs.detach().float().cpu().numpy()
     radius = round(4 * sigma) if radius is None else radius
-    made = gaussian_filter(picture, sigma, mode="mirror", radius=radius, axes=(1, 2))
+    made = gaussian_filter(picture, sigma, mode="mirror", radius=radius, axes=axes or space_of(inputs))
     return torch.from_numpy(made).to(inputs)
 
 
 def blend(picture: Tensor, masks: Tensor, filler: Tensor | None, out: Tensor) -> None:
-    """``picture · mask + filler · (1 − mask)`` into ``out`` [n, C, H, W]; picture [C, H, W], masks [n, H, W]."""
+    """``picture · mask + filler · (1 − mask)`` into ``out`` [n, C, H, W]; picture [C, H, W], masks [n, H, W].
+
+    The axes of the masks are the last ones of the picture.
+    """
+    masks = masks.reshape(len(masks), *[1] * (picture.dim() + 1 - masks.dim()), *masks.shape[1:])
     if filler is None:
-        torch.mul(picture, masks[:, None], out=out)
+        torch.mul(picture, masks, out=out)
     elif out.dtype == picture.dtype:
-        torch.lerp(filler, picture, masks[:, None], out=out)
+        torch.lerp(filler, picture, masks, out=out)
     else:
-        out.copy_(torch.lerp(filler, picture, masks[:, None]))
+        out.copy_(torch.lerp(filler, picture, masks))

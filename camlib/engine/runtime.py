@@ -1,11 +1,10 @@
-"""The process around the methods: seeds, threads, the allocator, and where a warning points to."""
+"""The process around the methods: seeds, threads, the allocator."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import random
-import sys
 
 import numpy as np
 import torch
@@ -70,16 +69,3 @@ def keep_buffers(limit_mib: int = 512) -> bool:
     took = all(mallopt(which, mib * 2**20) == 1 for which, mib in wanted)
     give_back(0)  # what was kept under an earlier limit would be used on
     return took
-
-
-def outside_stacklevel() -> int:
-    """``stacklevel`` with which ``warnings.warn`` in the calling function points at the first frame outside camlib.
-
-    However deep inside the package a warning arises, it then names the line of the user's program. Where the whole
-    stack is inside, the outermost frame is named.
-    """
-    package = __name__.partition(".")[0]
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == package:
-        level, frame = level + 1, frame.f_back
-    return level

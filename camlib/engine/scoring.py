@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from camlib.engine.folding import FastCopy, WidestTensor, fast_copy, relative_error, tolerance
-from camlib.layers import Layer, evaluating, replacing_output
-from camlib.networks import Network
+from camlib.layers import Layer, replacing_output
+from camlib.networks import Network, Ready
 
 CPU_BYTES = 32 * 2**20
 """Size at which glibc stops keeping a freed buffer (its largest dynamic mmap threshold)."""
@@ -48,7 +48,7 @@ class Scorer:
 
     Args:
         network: the classifier; it is not touched.
-        inputs: one ready picture [1, C, H, W], as :meth:`camlib.Network.check_batch` returns it.
+        inputs: one ready picture [1, C, *space], as :meth:`camlib.Network.check_batch` returns it.
         precision: "float32" (the network's own type) or "bfloat16".
         expected: logits of the picture if they are known, [1, classes].
 
@@ -65,13 +65,13 @@ class Scorer:
             raise ValueError(f"precision={precision!r}: expected one of {tuple(PRECISIONS)}.")
         self.network = network
         inputs = network.check_batch(inputs[:1])
-        with torch.inference_mode(False), evaluating(network.module):
-            if expected is None:
-                with torch.no_grad():
-                    expected = network.module(inputs)
-            self.copy: FastCopy = fast_copy(network.module, inputs, expected.detach(), PRECISIONS[precision])
+        ready = network.ready(inputs)
+        self._run = ready.run
+        with torch.inference_mode(False):
+            pictures, logits = _proofs(ready, inputs, expected)
+            self.copy: FastCopy = fast_copy(ready.copy(), pictures, logits, PRECISIONS[precision], run=ready.run)
             self.dtype = PRECISIONS[precision] or inputs.dtype
-            self.batch = batch_for(self.copy.widest, inputs.device)
+            self.batch = batch_for(self.copy.widest, inputs.device) if ready.run.together else 1
             shape = (self.batch, *inputs.shape[1:])
             self._buffer = torch.empty(shape, dtype=self.dtype, device=inputs.device).contiguous(
                 memory_format=self.copy.memory_format
@@ -81,19 +81,36 @@ class Scorer:
     def logits(self, count: int, write: Writer, what: str = "pictures") -> Tensor:
         """Logits of ``count`` pictures, [count, classes], float32 (float64 for a float64 network).
 
-        ``write(buffer, start, stop)`` fills the buffer [stop - start, C, H, W] with normalized pictures; ``what``
-        names them in the progress bar.
+        ``write(buffer, start, stop)`` fills the buffer [stop - start, C, *space] with normalized pictures; ``what``
+        names them in the progress bar. Raises ValueError where the network makes NaN or Inf of one of them.
         """
         with progress(count, what) as advance:
-            return _stream(self.run, self._buffer, count, write, advance)
+            found = _stream(self.run, self._buffer, count, write, advance)
+        if not bool(found.isfinite().all()):
+            bad = int((~found.isfinite().all(dim=1)).sum())
+            raise ValueError(
+                f"{self.network.name} returns NaN or Inf for {bad} of {count} {what} ({self.dtype}); a picture of one "
+                f"color may do that to a network that divides by a standard deviation. Choose another filler "
+                f"('noise', 'blur'), or a method without masked pictures."
+            )
+        return found
 
     def run(self, pictures: Tensor) -> Tensor:
         """Logits [n, classes] of ready pictures in one pass of the copy; gradients flow if they are switched on."""
         self.pictures += len(pictures)
-        if self.copy.module is not self.network.module:
-            return self.copy.module(pictures)
-        with evaluating(self.network.module):
-            return self.network.module(pictures)
+        return self._run(self.copy.module, pictures)
+
+
+def _proofs(ready: Ready, picture: Tensor, expected: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Pictures on which a copy must give the network's logits, and these: the picture, a blank one, noise."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(picture.shape, generator=generator).to(picture)
+    pictures = torch.cat([picture, torch.zeros_like(picture), noise])
+    with ready.held() as module, torch.no_grad():
+        if expected is None:
+            return pictures, torch.cat([ready.run(module, row.clone()) for row in pictures.split(1)])
+        others = [ready.run(module, row.clone()) for row in pictures[1:].split(1)]
+    return pictures, torch.cat([expected.detach(), *others])
 
 
 def _stream(
@@ -126,9 +143,9 @@ class Tail:
     even that does not reproduce the logits, the whole network runs on copies of the picture.
 
     Args:
-        network: the classifier, left as it was after every call.
+        ready: the network, ready for pictures of this size.
         layer: the layer whose maps are replaced.
-        inputs: one ready picture [1, C, H, W].
+        inputs: one ready picture [1, C, *space].
         maps: its feature maps [1, K, h, w].
         expected: its logits [1, classes].
 
@@ -138,22 +155,21 @@ class Tail:
         rows: number of rows that have gone through.
     """
 
-    def __init__(self, network: Network, layer: Layer, inputs: Tensor, maps: Tensor, expected: Tensor) -> None:
-        self.network, self.layer, self.rows = network, layer, 0
+    def __init__(self, ready: Ready, layer: Layer, inputs: Tensor, maps: Tensor, expected: Tensor) -> None:
+        self.layer, self.rows, self._ready = layer, 0, ready
         self._inputs, self._maps, self._expected = inputs, maps.to(inputs.dtype), expected.detach()
-        survey = network.survey(inputs)
-        body, behind = survey.body(layer)
-        self._module, self._format = network.module, torch.contiguous_format
-        modules = dict(network.module.named_modules())
+        self._stand_ins, behind = ready.survey.body(layer)
+        self._own, self._format = None, torch.contiguous_format
+        modules = dict(ready.twin.module.named_modules())
         if any(isinstance(modules.get(name), nn.Conv2d) for name in behind):
-            with torch.inference_mode(False), evaluating(network.module):
-                made = fast_copy(network.module, inputs, self._expected, keep=_names(layer))
-            self._module, self._format = made.module, made.memory_format
-        self._stand_ins = body
+            with torch.inference_mode(False):
+                proof = _proofs(ready, inputs, self._expected)
+                made = fast_copy(ready.copy(), *proof, keep=_names(layer), run=ready.run)
+            self._own, self._format = made.module, made.memory_format if maps.dim() == 4 else self._format
         self.form, widest = self._settle()
-        self.batch = batch_for(widest, inputs.device)
+        self.batch = batch_for(widest, inputs.device) if ready.run.together else 1
         with torch.inference_mode(False):
-            shape = (self.batch, *self._maps.shape[1:])
+            shape = (self.batch, self._maps.shape[1], *layer.folded)
             self._buffer = torch.empty(shape, dtype=inputs.dtype, device=inputs.device).contiguous(
                 memory_format=self._format
             )
@@ -169,6 +185,7 @@ class Tail:
     def run(self, maps: Tensor) -> Tensor:
         """Logits [n, classes] of ready feature maps [n, K, h, w]; gradients flow if they are switched on."""
         self.rows += len(maps)
+        maps = self.layer.unfold(maps)
         return self._whole(maps) if self.form == "whole network" else self._behind(maps)
 
     def _settle(self) -> tuple[str, int]:
@@ -187,29 +204,31 @@ class Tail:
 
     def _reproduced(self, run: Callable[[Tensor], Tensor]) -> int | None:
         """Bytes of the widest tensor a row, or None where the unchanged maps do not give the logits."""
+        rows = 2 if self._ready.run.together else 1
         try:
             with torch.no_grad(), WidestTensor() as widest:
-                pair = self._maps.expand(2, -1, -1, -1).contiguous(memory_format=self._format)
-                logits = run(pair)
+                repeated = self._maps.expand(rows, *self._maps.shape[1:]).contiguous(memory_format=self._format)
+                logits = run(repeated)
         except Exception:  # shapes that do not meet: not a tail of this network
             return None
-        if logits.shape[0] != 2 or relative_error(logits, self._expected.expand(2, -1)) > tolerance(logits.dtype):
+        expected = self._expected.expand(rows, -1)
+        if logits.shape != expected.shape or relative_error(logits, expected) > tolerance(logits.dtype):
             return None
-        return widest.bytes // 2
+        return widest.bytes // rows
 
     def _recorded_body(self) -> list[tuple[str, object]]:
         """What the stand-ins really returned for this picture, in order of calls; one pass of the network."""
         recorded: list[tuple[str, object]] = []
         wanted = {name for name, _ in self._stand_ins}
-        with ExitStack() as stack, torch.no_grad(), evaluating(self._module):
+        with ExitStack() as stack, self._held() as module, torch.no_grad():
             for name in wanted:
-                child = self._module.get_submodule(name)
+                child = module.get_submodule(name)
 
                 def keep(_m: nn.Module, _a: tuple, output: object, name: str = name) -> None:
                     recorded.append((name, output.clone() if isinstance(output, Tensor) else output))
 
                 stack.callback(child.register_forward_hook(keep).remove)
-            self._module(self._inputs)
+            self._ready.run(module, self._inputs.clone())
         return recorded[: len(self._stand_ins)]
 
     def _behind(self, maps: Tensor) -> Tensor:
@@ -220,21 +239,36 @@ class Tail:
         *_, (_, last) = self._stand_ins  # the layer's own module comes last
         queues[self.layer.module].pop()
         queues[self.layer.module].append(lambda: self.layer.from_maps(maps, _rows(last, len(maps), maps)))
-        with ExitStack() as stack:
-            stack.enter_context(evaluating(self._module))
+        with ExitStack() as stack, self._held() as module:
             for name, queue in queues.items():
-                stack.enter_context(_standing_in(self._module.get_submodule(name), queue))
-            return self._module(self._inputs)
+                stack.enter_context(_standing_in(module.get_submodule(name), queue))
+            return self._ready.run(module, self._inputs.clone())
+
+    @contextmanager
+    def _held(self) -> Iterator[nn.Module]:
+        """The private copy, or the network's twin, which is everybody's and keeps what it has computed for later."""
+        if self._own is not None:
+            yield self._own
+        else:
+            with self._twin() as module:
+                yield module
+
+    @contextmanager
+    def _twin(self) -> Iterator[nn.Module]:
+        """The network's twin for this thread alone, out of inference mode; gradients stay on or off."""
+        gradients = torch.is_grad_enabled()
+        with self._ready.held() as module, torch.set_grad_enabled(gradients):
+            yield module
 
     def _whole(self, maps: Tensor) -> Tensor:
         """Logits of the whole network on copies of the picture, whose maps are replaced at the layer."""
 
         def replace(output: Tensor) -> Tensor:
-            return self.layer.from_maps(maps, output).clone()
+            return self.layer.put(maps, output)
 
-        pictures = self._inputs.expand(len(maps), -1, -1, -1).contiguous()
-        with evaluating(self.network.module), replacing_output(self.network.module, self.layer, replace):
-            return self.network.module(pictures)
+        pictures = self._inputs.expand(len(maps), *self._inputs.shape[1:]).contiguous()
+        with self._twin() as module, replacing_output(module, self.layer, replace):
+            return self._ready.run(module, pictures)
 
 
 def _names(layer: Layer) -> set[str]:

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         written = results.write(options.out)
         print(results.table[_SHOWN].to_string(index=False, float_format=lambda value: f"{value:.4g}"))
         print(f"{results.finished} of {results.pictures} pictures; wrote {', '.join(map(str, written))}")
+        for line in results.failures():
+            print(line, file=sys.stderr)
         if not (results.table["n"] > 0).any():
             print(f"Nothing has a value; the column 'note' of {options.out / 'rows.csv'} says why.", file=sys.stderr)
             return 1
@@ -87,8 +89,7 @@ def _network(options: argparse.Namespace) -> Network:
     if device.type == "cuda":  # each process of a machine has its own
         device = torch.device("cuda", device.index or int(os.environ.get("LOCAL_RANK", 0)))
         torch.cuda.set_device(device)
-    network.module.to(device)
-    return network
+    return network.to(device)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -104,7 +104,8 @@ class Row(NamedTuple):
 class Store:
     """One file of results, open for adding; a context manager.
 
-    Raises ValueError for a file that is no results store, or one of another format.
+    Raises ValueError for a file that is no results store, is damaged, or has another format, and OSError where it
+    cannot be written or another process holds it; both name the file and the way out.
     """
 
     def __init__(self, file: str | Path) -> None:
@@ -122,12 +123,12 @@ class Store:
         """Enter settings that rows are going to name; known ones stay."""
         marks = ", ".join("?" * (len(NAMES) + 2))
         rows = [(setting.key, *setting.names, setting.description) for setting in settings]
-        with self._connection:
+        with _saying(self.file), self._connection:
             self._connection.executemany(f"INSERT OR IGNORE INTO settings VALUES ({marks})", rows)
 
     def add(self, rows: Iterable[Row]) -> None:
         """Add the rows of one picture: all of them, or none where the process ends in between."""
-        with self._connection:
+        with _saying(self.file), self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
@@ -135,9 +136,11 @@ def finished(folder: str | Path) -> dict[tuple[str, str], frozenset[str]]:
     """(picture, version) -> keys of the settings under which it is finished, from all files of the folder."""
     done: dict[tuple[str, str], frozenset[str]] = {}
     alike: dict[frozenset[str], frozenset[str]] = {}  # most pictures share one set: keep it once
-    for connection in _stores(folder):
-        query = "SELECT picture, version, GROUP_CONCAT(DISTINCT setting) FROM rows GROUP BY picture, version"
-        for picture, version, keys in connection.execute(query):
+    query = "SELECT picture, version, GROUP_CONCAT(DISTINCT setting) FROM rows GROUP BY picture, version"
+    for file, connection in _stores(folder):
+        with _saying(file):
+            rows = connection.execute(query).fetchall()
+        for picture, version, keys in rows:
             found = done.get((picture, version), frozenset()) | frozenset(keys.split(","))
             done[picture, version] = alike.setdefault(found, found)
     return done
@@ -152,8 +155,11 @@ def read(folder: str | Path, keys: Collection[str]) -> pd.DataFrame:
     marks = ", ".join("?" * len(keys))
     query = f"SELECT {columns} FROM rows JOIN settings ON settings.key = rows.setting WHERE setting IN ({marks})"
     kinds = {"value": "float64", "class": "Int64"}
-    parts = [pd.read_sql_query(query, one, params=sorted(keys), dtype=kinds) for one in _stores(folder)]
-    parts = [part for part in parts if len(part)]
+    parts = []
+    for file, connection in _stores(folder):
+        with _saying(file):
+            found = pd.read_sql_query(query, connection, params=sorted(keys), dtype=kinds)
+        parts += [found] if len(found) else []
     if not parts:
         return pd.DataFrame(columns=[*COLUMNS, "version"])
     rows = pd.concat(parts, ignore_index=True)
@@ -163,25 +169,53 @@ def read(folder: str | Path, keys: Collection[str]) -> pd.DataFrame:
 _ROW_COLUMNS = ("picture", "class", "class_name", "value", "status", "note", "version")
 
 
-def _stores(folder: str | Path) -> Iterator[sqlite3.Connection]:
+def _stores(folder: str | Path) -> Iterator[tuple[Path, sqlite3.Connection]]:
     """Every results file of a folder, open; not read-only, so that SQLite can take back what a killed process left."""
     for file in sorted(Path(folder).glob("*.sqlite")):
         with closing(_connect(file)) as connection:
-            yield connection
+            yield file, connection
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=_BUSY_SECONDS)
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        empty = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,)
-        if version == 0 and empty:
-            connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-        elif version != _FORMAT:
-            raise sqlite3.DatabaseError(f"its format is {version}, not {_FORMAT}")
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise ValueError(
-            f"{file.name} is not a results file of this version of camlib ({error}). Give another folder with --out."
-        ) from error
+    with _saying(file):
+        connection = sqlite3.connect(file, timeout=_BUSY_SECONDS)
+        try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            empty = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,)
+            if version == 0 and empty:
+                connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            elif version != _FORMAT:
+                raise sqlite3.DatabaseError(f"its format is {version}, not {_FORMAT}")
+        except sqlite3.Error:
+            connection.close()
+            raise
     return connection
+
+
+_TROUBLES = {
+    "SQLITE_BUSY": "another process holds it. Wait for that one, or give another folder with --out",
+    "SQLITE_LOCKED": "another process holds it. Wait for that one, or give another folder with --out",
+    "SQLITE_FULL": "the disk is full. Make room and run again: it goes on where it stopped",
+    "SQLITE_IOERR": "the disk does not take or give it. Make room and run again: it goes on where it stopped",
+    "SQLITE_READONLY": "it may not be written. Give a folder of your own with --out",
+    "SQLITE_CANTOPEN": "it cannot be opened or made. Give a folder of your own with --out",
+    "SQLITE_PERM": "it may not be written. Give a folder of your own with --out",
+}
+"""What SQLite names, in words and with the way out; anything else is a damaged or foreign file."""
+
+
+@contextmanager
+def _saying(file: Path) -> Iterator[None]:
+    """An error of SQLite becomes one that names the file and says what to do."""
+    try:
+        yield
+    except (sqlite3.Error, pd.errors.DatabaseError) as error:
+        cause = error if isinstance(error, sqlite3.Error) else error.__cause__ or error.__context__ or error
+        name = getattr(cause, "sqlite_errorname", None) or ""
+        trouble = next((words for known, words in _TROUBLES.items() if name.startswith(known)), None)
+        if trouble is not None:
+            raise OSError(f"{file.name}: {trouble} ({cause}).") from error
+        raise ValueError(
+            f"{file.name} is damaged, or not a results file of this version of camlib ({cause}). Move it away, and its "
+            f"pictures run again; or give another folder with --out."
+        ) from error

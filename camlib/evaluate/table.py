@@ -94,6 +94,17 @@ class Results:
             written.append(_write(out / f"{name}.csv", text))
         return [*written, _write(out / "table.md", self.markdown())]
 
+    def failures(self, most: int = 10) -> list[str]:
+        """A line for each kind of failure: how many pictures, one of them, why; the most frequent kinds first."""
+        failed = self.rows[self.rows["status"].isin((store.CORRUPT, store.ERROR))]
+        kind = failed["note"].str.replace(r"'[^']*'|\d+", "…", regex=True)  # names and numbers do not make a kind
+        grouped = failed.groupby([failed["status"], kind])
+        kinds = grouped.agg({"picture": ["nunique", "first"], "note": "first"})
+        found = [(count, f"{count} x {status}, such as {picture}: {note}") for (status, _), (count, picture, note) in
+                 zip(kinds.index, kinds.itertuples(index=False, name=None), strict=True)]  # fmt: skip
+        lines = [line for _, line in sorted(found, key=lambda each: -each[0])]
+        return lines[:most] + ([f"and {len(lines) - most} other kinds of failure"] if len(lines) > most else [])
+
     def markdown(self) -> str:
         """Both tables with what is needed to read them."""
         facts = self.facts

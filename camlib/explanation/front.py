@@ -20,10 +20,10 @@ from camlib.engine.batches import (
     target_columns,
     targets_by_picture,
 )
-from camlib.engine.runtime import outside_stacklevel
 from camlib.explanation.making import explanations_of
 from camlib.explanation.result import DegenerateMapWarning, Explanation
-from camlib.networks import Network
+from camlib.networks import Extra, Network, outside_stacklevel
+from camlib.options import Count, checked
 from camlib.outputs import TargetFunction
 from camlib.pictures import Picture
 from camlib.registry import Method, find_method
@@ -40,6 +40,7 @@ def explain(
     relu: bool | None = None,
     common: str = "keep",
     normalized: bool | None = None,
+    inputs: Extra = None,
     **options: Any,
 ) -> Explanation:
     """Explain one class of one picture.
@@ -58,6 +59,8 @@ def explain(
             :func:`camlib.framework.without_common_map`.
         normalized: True says that a [3,H,W] tensor is ready network input, False that a [B,3,H,W] batch holds
             pictures in [0,1]. None: 3-D tensors are pictures, 4-D tensors are ready input.
+        inputs: what the module's forward takes beside the picture, see :class:`camlib.Network`; None for what the
+            network was given.
         options: the method's own options, see ``camlib.METHODS[name].options``.
 
     Returns:
@@ -71,9 +74,10 @@ def explain(
         DegenerateMapWarning: the map is flat; it is returned as zeros, with the reason.
     """
     _refuse_other(net)
+    net = net if inputs is None else net.with_inputs(inputs)
     name = find_method(method).name
     chosen = _methods([name], {name: options})
-    single = singles(photo, normalized)
+    single = singles(net, photo, normalized)
     if len(single) > 1:
         raise ValueError(f"explain takes one picture; given {len(single)}. Use camlib.compare for several.")
     asked = [target] if callable(target) else [[target]]
@@ -95,6 +99,7 @@ def compare(
     batch_size: int = 8,
     options: Mapping[str, Mapping[str, Any]] | None = None,
     on_error: str = "raise",
+    inputs: Extra = None,
 ) -> list[Explanation]:
     """Explain several classes of several pictures by several methods, sharing every pass.
 
@@ -111,7 +116,7 @@ def compare(
         options: method name -> options of that method, for all places where it stands; ``common`` among options goes
             before the call's.
         on_error: "raise" stops at a picture that cannot be read; "skip" goes on without it.
-        net, layer, relu, common, normalized: as in :func:`explain`.
+        net, layer, relu, common, normalized, inputs: as in :func:`explain`.
 
     Returns:
         Explanations picture by picture, method by method, target by target; ``picture`` counts all that were given,
@@ -121,9 +126,10 @@ def compare(
         SkippedPictureWarning: pictures were skipped; the message names each of them and the reason.
     """
     _refuse_other(net)
+    net = net if inputs is None else net.with_inputs(inputs)
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'.")
-    chosen, single = _methods(methods, options or {}), singles(photos, normalized)
+    chosen, single = _methods(methods, options or {}), singles(net, photos, normalized)
     skipped: dict[int, str] | None = {} if on_error == "skip" else None
     found = _explained(net, single, chosen, targets, layer, relu, common, batch_size, skipped)
     if skipped:
@@ -162,8 +168,7 @@ def _explained(
     skipped: dict[int, str] | None = None,
 ) -> list[Explanation]:
     """The work of :func:`explain` and :func:`compare`: one trace a batch, read by every method for every target."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size}: expected at least 1.")
+    batch_size = checked("batch_size", batch_size, Count)
     chosen = [(method, {"common": common, **given}) for method, given in chosen]
     for method, given in chosen:
         framework.checked_common(given["common"], method.name, method.makes)

@@ -29,23 +29,24 @@ def explanations_of(
     rectified = method.relu if relu is None else relu
     raw = signed.relu() if rectified else signed
     details = _with_errors(made, raw, rectified, options["common"])
-    heatmaps, flat = framework.normalize(framework.upsample(raw, tuple(trace.inputs.shape[-2:])))
+    raw = raw if method.makes == "pixels" else trace.unfolded(raw)
+    heatmaps, flat = framework.normalize(framework.upsample(raw, trace.size))
     probabilities = trace.probabilities.float().cpu()
     return [
         Explanation(
             heatmap=_own(heatmaps[b]),
             raw=_own(raw[b]),
-            weights=None if weights is None else _own(weights[b]),
+            weights=None if weights is None else _own(_unfolded(trace, weights[b])),
             target=int(target[b]),
             target_name=trace.network.class_name(int(target[b])),
             probability=float(probabilities[b, target[b]]),
             method=method.name,
-            layer=trace.layer.name,
+            layer=trace.layer_name,
             network=trace.network.name,
             picture=index,
             image=pictures[b].image.clone(),
             degenerate=bool(flat[b]),
-            reason=_why_flat(signed[b], weights[b] if weights is not None else None, lost[b]) if flat[b] else None,
+            reason=_why_flat(method, signed[b], None if weights is None else weights[b], lost[b]) if flat[b] else None,
             details=_kept(details[b]),
             options=_kept({**options, "relu": relu}),
             probabilities=probabilities[b].clone(),
@@ -54,6 +55,11 @@ def explanations_of(
         )
         for b, index in enumerate(indices)
     ]
+
+
+def _unfolded(trace: Trace, weights: Tensor) -> Tensor:
+    """Pixel weights [K, h, w] in the layer's own axes of space; weights [K] as they are."""
+    return weights if weights.dim() == 1 else trace.unfolded(weights)
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -79,7 +85,7 @@ def _signed_maps(
     weights = values if method.makes == "weights" else None
     signed = values if weights is None else framework.class_activation_map(weights, trace.activations)
     if not bool(signed.isfinite().all()):
-        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer.name!r} of {trace.network.name}.")
+        raise ValueError(f"{method.name} made NaN or Inf at {trace.layer_name!r} of {trace.network.name}.")
     if common == "keep":
         return signed, weights, made, lost
     left = framework.without_common_map(signed, weights, trace.activations, trace.live, common)
@@ -113,12 +119,11 @@ def _with_errors(made: Detailed, raw: Tensor, rectified: bool, common: str) -> S
 
 def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
     """What a method returned, if it has one of the shapes that it promised."""
-    b, k, h, w = trace.activations.shape
-    shapes = {
-        "weights": [[b, k], [b, k, h, w]],
-        "map": [[b, h, w]],
-        "pixels": [[b, *trace.inputs.shape[-2:]]],
-    }[method.makes]
+    if method.makes == "pixels":
+        shapes = [[len(trace.inputs), *trace.size]]
+    else:
+        b, k, h, w = trace.activations.shape
+        shapes = [[b, k], [b, k, h, w]] if method.makes == "weights" else [[b, h, w]]
     given = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
     if given not in shapes:
         raise ValueError(
@@ -128,11 +133,13 @@ def _checked_result(method: Method, trace: Trace, made: Any) -> Tensor:
     return made
 
 
-def _why_flat(signed: Tensor, weights: Tensor | None, lost: bool) -> str:
+def _why_flat(method: Method, signed: Tensor, weights: Tensor | None, lost: bool) -> str:
     if lost:
         return "without the common map ΣM nothing is left: the map is a multiple of it and tells no class from another"
+    if method.makes == "pixels" and not bool(signed.any()):
+        return "nothing that was done to the picture changed the score of this class"
     if weights is not None and not bool(weights.any()):
-        return "every class activation weight is zero: no gradient of this class reaches the layer"
+        return f"every class activation weight is zero{_why_zero(method.passes)}"
     if not bool(signed.any()):
         return "weights and activations cancel everywhere"
     if float(signed.max()) <= 0:
@@ -141,3 +148,11 @@ def _why_flat(signed: Tensor, weights: Tensor | None, lost: bool) -> str:
             f"nothing: the layer speaks against this class. relu=False shows the signed map"
         )
     return "the map is constant"
+
+
+def _why_zero(passes: str) -> str:
+    """What a method that makes these passes asked the network in vain."""
+    if "backward" in passes:
+        return ": no gradient of this class reaches the layer"
+    asked = "masked" in passes or "tails" in passes
+    return ": no change of the picture, or of its maps, changed the score of this class" if asked else ""

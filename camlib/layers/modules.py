@@ -1,13 +1,11 @@
-"""A module that is looked at and left as it was: eval mode inside a block, and tensors that autograd can use."""
+"""A module that is looked at and left as it was: eval mode inside a block."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 @contextmanager
@@ -34,18 +32,3 @@ def _modes(module: nn.Module) -> dict[nn.Module, bool]:
                 modes[child] = child.training
                 open_.append(child)
     return modes
-
-
-def with_gradients(module: nn.Module) -> nn.Module:
-    """The module, or a copy that autograd can use if its tensors were made under ``torch.inference_mode``."""
-    tensors = [*module.parameters(), *module.buffers()]
-    if not any(tensor.is_inference() for tensor in tensors):
-        return module
-    with torch.inference_mode(False):
-        return copy.deepcopy(module, {id(tensor): _normal(tensor) for tensor in tensors})
-
-
-def _normal(tensor: Tensor) -> Tensor:
-    """An ordinary copy of an inference tensor; a parameter stays a parameter."""
-    copied = tensor.detach().clone()
-    return nn.Parameter(copied, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copied

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from camlib.layers.layer import Layer
+from camlib.layers.probing import version_of
 
 
 @contextmanager
@@ -52,7 +53,7 @@ class _ReplacingRectification(TorchFunctionMode):
 
     def expect(self, source: Tensor) -> None:
         """Wait for a ReLU of this tensor in the state it has now."""
-        self.source, self.version = source, source._version
+        self.source, self.version = source, version_of(source)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -61,7 +62,7 @@ class _ReplacingRectification(TorchFunctionMode):
             source is None
             or getattr(func, "__name__", "") not in self._names
             or (args[0] if args else kwargs.get("input")) is not source
-            or source._version != self.version
+            or version_of(source) != self.version
         ):
             return func(*args, **kwargs)
         self.source = None

@@ -7,16 +7,20 @@ softmax target is given; torchcam divides by Y + 1e-7 and gives fractions, not p
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from camlib.engine import masking
+from camlib.engine.masking import Filler
 from camlib.metrics.arrays import ranks
 from camlib.metrics.registry import metric
 from camlib.metrics.sample import Sample
 from camlib.metrics.substrates import substrate_of
+from camlib.options import checked
 
-PIXELS = ("all", "half", "binary-half")
+Part = Literal["all", "half", "binary-half"]
 
 _DROP = "Multiplying dims the picture, so smooth maps near 1 everywhere win: the all-ones control has drop 0"
 _LAYER = "the layer moves it more than the method"
@@ -33,8 +37,7 @@ def shown_part(heatmap: Tensor, pixels: str = "all") -> Tensor:
             of them that are positive. Equal pixels rank in raster order; a map with more than half zeros is its own
             half.
     """
-    if pixels not in PIXELS:
-        raise ValueError(f"pixels={pixels!r}: expected one of {PIXELS}.")
+    checked("pixels", pixels, Part)
     if pixels == "all":
         return heatmap
     soft = torch.where(ranks(heatmap) < heatmap.numel() // 2, heatmap, 0.0)
@@ -86,7 +89,7 @@ def masked_probability(sample: Sample, pixels: str = "all", filler: str | Tensor
     sways=f"{_DROP}; {_LAYER}.",
     needs=("score",),
 )
-def average_drop(sample: Sample, *, pixels: str = "all", filler: str | Tensor = "mean") -> float:
+def average_drop(sample: Sample, *, pixels: Part = "all", filler: Filler | Tensor = "mean") -> float:
     """Drop of the probability behind the heatmap, 100 · max(0, Y − O)/Y in [0, 100]; the mean over pictures is AD.
 
     Y is the probability of the clean picture, O that of :func:`masked_probability`. The papers print the sum without
@@ -122,6 +125,6 @@ def average_drop(sample: Sample, *, pixels: str = "all", filler: str | Tensor = 
     sways=f"A picture that the network is sure of has no room for an increase; {_LAYER}.",
     needs=("score",),
 )
-def average_increase(sample: Sample, *, pixels: str = "all", filler: str | Tensor = "mean") -> float:
+def average_increase(sample: Sample, *, pixels: Part = "all", filler: Filler | Tensor = "mean") -> float:
     """100.0 where the probability rises behind the heatmap, Y < O, else 0.0; the mean over pictures is AI."""
     return 100.0 * (sample.probability < masked_probability(sample, pixels, filler))

@@ -7,8 +7,7 @@ the weight of a whole one, and their order of equal pixels is not stable.
 from __future__ import annotations
 
 import math
-import numbers
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
@@ -18,8 +17,11 @@ from torch import Tensor
 from camlib.metrics.arrays import pair, ranks
 from camlib.metrics.registry import metric
 from camlib.metrics.sample import Sample
-from camlib.metrics.substrates import substrate_of
+from camlib.metrics.substrates import Substrate, substrate_of
+from camlib.options import Count, Pixels, Range, checked
 
+Step = Count | Annotated[float, Range(0, 1, open_low=True)]
+"""A number of pixels, an int such as 224, or a share of them, a float such as 0.01."""
 _OUTSIDE = "Changed pictures lie outside what the network was trained on"
 
 
@@ -113,10 +115,10 @@ _CURVE = {"unit": "AUC", "needs": ("score",)}
 def deletion(
     sample: Sample,
     *,
-    step: float = 1 / 28,
-    substrate: str | Tensor = "mean",
-    kernel: int = 11,
-    sigma: float = 5.0,
+    step: Step = 1 / 28,
+    substrate: Substrate | Tensor = "mean",
+    kernel: Count = 11,
+    sigma: Pixels = 5.0,
 ) -> float:
     """Area under the deletion curve, in [0, 1]; options as in :func:`deletion_curve`. SA-CAM's fade-out."""
     return deletion_curve(sample, step=step, substrate=substrate, kernel=kernel, sigma=sigma).auc
@@ -141,10 +143,10 @@ def deletion(
 def insertion(
     sample: Sample,
     *,
-    step: float = 1 / 28,
-    substrate: str | Tensor = "blur",
-    kernel: int = 11,
-    sigma: float = 5.0,
+    step: Step = 1 / 28,
+    substrate: Substrate | Tensor = "blur",
+    kernel: Count = 11,
+    sigma: Pixels = 5.0,
 ) -> float:
     """Area under the insertion curve, in [0, 1]; options as in :func:`insertion_curve`. SA-CAM's fade-in."""
     return insertion_curve(sample, step=step, substrate=substrate, kernel=kernel, sigma=sigma).auc
@@ -161,11 +163,11 @@ def insertion(
 def overall(
     sample: Sample,
     *,
-    step: float = 1 / 28,
-    deleted: str | Tensor = "mean",
-    inserted: str | Tensor = "blur",
-    kernel: int = 11,
-    sigma: float = 5.0,
+    step: Step = 1 / 28,
+    deleted: Substrate | Tensor = "mean",
+    inserted: Substrate | Tensor = "blur",
+    kernel: Count = 11,
+    sigma: Pixels = 5.0,
 ) -> float:
     """Insertion AUC − deletion AUC, in [-1, 1]; ``deleted`` and ``inserted`` are the substrates of the two curves."""
     options = {"step": step, "kernel": kernel, "sigma": sigma}
@@ -173,7 +175,7 @@ def overall(
 
 
 def _kept_curve(
-    sample: Sample, direction: str, step: float, substrate: str | Tensor, kernel: int, sigma: float
+    sample: Sample, direction: str, step: float, substrate: Substrate | Tensor, kernel: int, sigma: float
 ) -> Curve:
     counts = changed_pixels(sample.heatmap.numel(), step)
 
@@ -201,12 +203,11 @@ def _curve(sample: Sample, before: Tensor, after: Tensor, counts: list[int]) -> 
 def changed_pixels(pixels: int, step: float) -> list[int]:
     """How many of ``pixels`` are changed at each point of a curve, from 0 to all; the last step may be shorter.
 
-    An int ``step`` is a number of pixels, a float in (0, 1] a share; shares are rounded to whole pixels point by point.
-    Raises ValueError for anything else.
+    ``step`` is a :data:`Step`; shares are rounded to whole pixels point by point. Raises ValueError or TypeError for
+    anything else.
     """
-    if isinstance(step, numbers.Integral) and not isinstance(step, bool) and step >= 1:
-        return [*range(0, pixels, int(step)), pixels]
-    if isinstance(step, numbers.Real) and not isinstance(step, numbers.Integral) and 0 < step <= 1:
-        points = math.ceil(1 / step - 1e-9)
-        return sorted({min(round(i * step * pixels), pixels) for i in range(points)} | {pixels})
-    raise ValueError(f"step={step!r}: expected a number of pixels (an int such as 224) or a share in (0, 1] (0.01).")
+    step = checked("step", step, Step)
+    if isinstance(step, int):
+        return [*range(0, pixels, step), pixels]
+    points = math.ceil(1 / step - 1e-9)
+    return sorted({min(round(i * step * pixels), pixels) for i in range(points)} | {pixels})

@@ -8,7 +8,7 @@ tolerance, ours takes the first; its relevance mass accuracy is our energy share
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ from camlib.data.boxes import Box
 from camlib.metrics.arrays import one_map
 from camlib.metrics.registry import metric
 from camlib.metrics.sample import Sample
+from camlib.options import NotNegative, Share
 
+Rule = Literal["max", "mean", "range", "energy"]
 THRESHOLDS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "max": lambda map_, t: map_ >= t * map_.max(),
     "mean": lambda map_, t: map_ >= t * map_.mean(),
@@ -135,7 +137,7 @@ def grid_pointing_game(sample: Sample) -> float:
     sways="One pixel decides: the tolerance, the size of the object, and large objects in the center hit by chance.",
     needs=("boxes",),
 )
-def pointing_game(sample: Sample, *, tolerance: float = 15.0) -> float:
+def pointing_game(sample: Sample, *, tolerance: NotNegative = 15.0) -> float:
     """1.0 where the largest value lies in a box of the target class or within the tolerance of it, else 0.0.
 
     Within is less than ``tolerance`` pixels, Euclidean between pixel centers (TorchRay's rule). Of equal maxima the
@@ -211,7 +213,7 @@ def iou_curve(
     sways="The threshold (see iou_curve), and maps that cover the whole object, at which an explanation need not aim.",
     needs=("boxes",),
 )
-def box_iou_of_map(sample: Sample, *, threshold: float = 0.2, rule: str = "max") -> float:
+def box_iou_of_map(sample: Sample, *, threshold: NotNegative = 0.2, rule: Rule = "max") -> float:
     """IoU of the box that a threshold cuts out of the heatmap with the best-fitting ground-truth box, in [0, 1].
 
     An empty map stands for the whole picture.
@@ -228,7 +230,9 @@ def box_iou_of_map(sample: Sample, *, threshold: float = 0.2, rule: str = "max")
     sways="The threshold of the map; objects of more than half of the area are hit by the box of the whole picture.",
     needs=("boxes",),
 )
-def localization_accuracy(sample: Sample, *, threshold: float = 0.2, rule: str = "max", overlap: float = 0.5) -> float:
+def localization_accuracy(
+    sample: Sample, *, threshold: NotNegative = 0.2, rule: Rule = "max", overlap: Share = 0.5
+) -> float:
     """1.0 where the box from the map has an IoU of at least ``overlap`` with a ground-truth box, else 0.0."""
     return float(box_iou_of_map(sample, threshold=threshold, rule=rule) >= overlap)
 
@@ -244,7 +248,7 @@ def localization_accuracy(sample: Sample, *, threshold: float = 0.2, rule: str =
     sways="A map that is high everywhere covers every box: read it next to the energy pointing game.",
     needs=("boxes",),
 )
-def several_objects_coverage(sample: Sample, *, level: float = 0.5) -> float:
+def several_objects_coverage(sample: Sample, *, level: Share = 0.5) -> float:
     """Share of the boxes that hold at least one pixel above ``level`` x maximum, in [0, 1]; empty map: 0."""
     hot = sample.heatmap > level * sample.heatmap.max()
     return float(np.mean([bool(hot[y0:y1, x0:x1].any()) for x0, y0, x1, y1 in sample.boxes]))

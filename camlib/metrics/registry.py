@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from camlib.metrics.sample import Sample
+from camlib.options import checked_options
 from camlib.registry import no_such, refuse_taken, refuse_unknown
 
 DIRECTIONS = ("higher", "lower")
@@ -49,8 +50,13 @@ class Metric:
     options: Mapping[str, Any]
 
     def checked_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """``options`` as given; raises ValueError for a name that the metric does not know."""
-        return refuse_unknown(self.name, options, self.options)
+        """``options`` in the types that the metric's function declares, see :mod:`camlib.options`.
+
+        Raises ValueError for a name that the metric does not know and for a value outside of its range, TypeError for
+        another type.
+        """
+        refuse_unknown(self.name, options, self.options)
+        return checked_options(self.name, self.function, options)
 
     def missing(self, sample: Sample) -> tuple[str, ...]:
         """What the metric needs and the sample lacks, as names of :data:`NEEDS`; tables count such samples."""
@@ -58,7 +64,7 @@ class Metric:
 
     def __call__(self, sample: Sample, **options: Any) -> float:
         """The metric of one sample; raises ValueError for an unknown option or a sample that lacks what is needed."""
-        self.checked_options(options)
+        options = self.checked_options(options)
         if lacking := self.missing(sample):
             wanted = " and ".join(f"{NEEDS[need]} (Sample.{need})" for need in lacking)
             raise ValueError(f"{self.name} needs {wanted}; this sample has none. Leave the metric out or add them.")

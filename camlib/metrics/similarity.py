@@ -14,6 +14,7 @@ from camlib import framework
 from camlib.metrics.arrays import one_map, pair
 from camlib.metrics.registry import metric
 from camlib.metrics.sample import Sample
+from camlib.options import Count
 
 _WINDOW = 11
 _LAYER = "The layer: a small map, upsampled, is smooth, and two unrelated smooth maps are far from dissimilar"
@@ -135,7 +136,7 @@ def sanity_spearman(sample: Sample) -> float:
     sways="The size of a cell, 16 pixels: edges of upsampling that lie on the same raster correlate.",
     needs=("reference",),
 )
-def sanity_hog(sample: Sample, *, cell: int = 16) -> float:
+def sanity_hog(sample: Sample, *, cell: Count = 16) -> float:
     """Rank correlation of edge histograms of the heatmap and that of the same network with random weights."""
     return hog_similarity(sample.heatmap, sample.reference, cell)
 

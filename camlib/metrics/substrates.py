@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -10,8 +12,9 @@ from torch import Tensor
 
 from camlib.engine import masking
 from camlib.metrics.sample import Sample
+from camlib.options import checked
 
-SUBSTRATES = ("mean", "black", "white", "blur", "gaussian")
+Substrate = Literal["mean", "black", "white", "blur", "gaussian"]
 
 
 def substrate_of(sample: Sample, substrate: str | Tensor, kernel: int = 11, sigma: float = 5.0) -> Tensor:
@@ -21,8 +24,7 @@ def substrate_of(sample: Sample, substrate: str | Tensor, kernel: int = 11, sigm
         if substrate.shape != inputs.shape:
             raise ValueError(f"substrate is {list(substrate.shape)}; expected the picture's {list(inputs.shape)}.")
         return substrate
-    if substrate not in SUBSTRATES:
-        raise ValueError(f"substrate={substrate!r}: expected one of {SUBSTRATES} or a normalized picture [3,H,W].")
+    checked("substrate", substrate, Substrate)
     if substrate in ("blur", "gaussian") and (kernel < 1 or kernel % 2 == 0 or not sigma > 0):
         raise ValueError(f"kernel={kernel}, sigma={sigma}: expected an odd number of pixels and sigma > 0.")
     if substrate == "mean":

@@ -1,7 +1,10 @@
 """Every drawing that two notebooks share, and what a person keeps of a map: arrays in, a figure out.
 
-It stands on nothing of camlib, so that it draws anybody's arrays; the front door and the compendium import from it.
-Take ``grid``, ``show``, ``overlay`` (panels), ``pipeline`` (diagrams), ``bars_with_intervals`` (charts), ``style``.
+It stands on the registry, for the names of methods, and the front door and the compendium import from it.
+Take ``grid``, ``show`` (panels), ``overlay``, ``pipeline``, ``bars_with_intervals`` (charts), ``figure``, ``style``.
+
+A figure has one width, 1440 pixels shown at 720, texts of at least nine displayed pixels (``text_problems`` finds the
+others), one kind of overlay, one color and one marker a method (``method_style``).
 """
 
 import lazy_loader
@@ -12,11 +15,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "budgets": ["budget_figure"],
         "charts": ["bars_with_intervals", "value_grid", "weights_curves"],
+        "checking": ["text_problems"],
+        "colors": ["COLORMAP", "DIVERGING"],
         "diagrams": ["network_diagram"],
-        "look": ["BOX_COLOR", "COLORMAP", "COLORS", "DIVERGING", "TIMES", "style"],
-        "methods": ["METHOD_STYLES", "method_style"],
-        "panels": ["feature_maps", "grid", "overlay", "show"],
-        "pipelines": ["pipeline"],
+        "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],
+        "look": ["BOX_COLOR", "COLORS", "DPI", "SMALL", "TIMES", "WIDTH", "figure", "fit", "signs", "style"],
+        "methods": ["METHOD_STYLES", "method_style", "method_title"],
+        "overlays": ["OPACITY", "overlay"],
+        "panels": ["draw_overlay", "feature_maps", "grid", "show"],
+        "pipelines": ["Block", "pipeline", "pipelines"],
         "routes": ["Link"],
         "stages": ["Stage"],
     },

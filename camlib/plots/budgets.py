@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from camlib.plots.look import COLORS
+from camlib.plots.look import COLORS, SMALL, figure
 
 CHOICE_LOOKS = {
     "budget": (COLORS[0], "o", "-"),
@@ -49,8 +48,8 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
     count = len(places) + 1
     columns = 2 if count <= 4 else 3
     lines = -(-count // columns)
-    size = 9, 0.3 + (3.2 if columns == 2 else 2.7) * lines
-    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
+    made = figure(0.3 + (3.2 if columns == 2 else 2.9) * lines)
+    axes = made.subplots(lines, columns, squeeze=False)
     for ax, place in zip(axes.flat, places, strict=False):
         of_place = rows[(rows["network"] == place[0]) & (rows["layer"] == place[1])]
         _curves(ax, of_place, titles[place])
@@ -61,8 +60,8 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
     for ax in axes.flat[count:]:
         ax.remove()
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), handlelength=3)
-    return figure
+    made.legend(handles, labels, loc="outside upper center", ncols=len(labels), handlelength=3)
+    return made
 
 
 def _curves(ax: Axes, rows: Any, title: str) -> None:
@@ -99,6 +98,6 @@ def _expectations(
     ax.plot([low, high], [low, high], color="0.4", linewidth=0.8, zorder=0)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set(xlim=(low, high), ylim=(low, high), title=f"K/{part}: expected and true error")
+    ax.set(xlim=(low, high), ylim=(low, high), title=f"K/{part}: expected, true error")
     ax.set(xlabel="expected 1 \N{MINUS SIGN} r", ylabel="true 1 \N{MINUS SIGN} r")
-    ax.legend(fontsize=8.5, loc="upper left", borderaxespad=0.2, handletextpad=0.1, labelspacing=0.2)
+    ax.legend(fontsize=SMALL, loc="upper left", borderaxespad=0.2, handletextpad=0.1, labelspacing=0.2)

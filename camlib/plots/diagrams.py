@@ -15,7 +15,9 @@ from matplotlib.patches import Patch, Polygon
 
 from camlib.plots.look import (
     COLORS,
+    SMALL,
     TIMES,
+    WIDTH,
     fixed_layout,
     text_width,
 )
@@ -24,7 +26,6 @@ from camlib.plots.look import (
 def network_diagram(
     layers: Sequence[Any],
     title: str | None = None,
-    width: float = 12.0,
     colors: Mapping[str, str] | None = None,
 ) -> Figure:
     """Chain of a network's layers as blocks whose size follows their real output shapes.
@@ -43,9 +44,13 @@ def network_diagram(
     spare = itertools.cycle(COLORS)
     kinds = list(dict.fromkeys(kind for _, _, kind in blocks))
     palette = {kind: palette.get(kind) or next(spare) for kind in kinds}
-    drawing = _Blocks(groups, palette, width)
+    scale = 1.0
+    drawing = _Blocks(groups, palette, scale)
+    while drawing.width > WIDTH and scale > 0.5:
+        scale *= 0.95
+        drawing = _Blocks(groups, palette, scale)
     room = 0.35 if title else 0.0
-    figure = plt.figure(figsize=(drawing.width, drawing.height + room), layout=fixed_layout())
+    figure = plt.figure(figsize=(WIDTH, drawing.height + room), layout=fixed_layout())
     ax = figure.add_axes((0, 0, 1, drawing.height / (drawing.height + room)))
     drawing.draw(ax)
     ax.legend(
@@ -77,14 +82,16 @@ class _Blocks:
     tallest = 2.1
 
     def __init__(
-        self, groups: list[list[tuple[str, tuple[int, ...], str]]], palette: Mapping[str, str], width: float
+        self, groups: list[list[tuple[str, tuple[int, ...], str]]], palette: Mapping[str, str], scale: float
     ) -> None:
+        self.scale = scale
         self.palette, self.cuboids, self.labels = palette, [], []
         sides = [shape[1] for group in groups for _, shape, _ in group if len(shape) == 3]
         sizes = [[self._size(shape, max(sides, default=1)) for _, shape, _ in group] for group in groups]
         natural = sum(sum(size[0] + 0.05 for size in row) + row[-1][2] * 0.75 for row in sizes)
-        gap = float(np.clip((width - natural - 0.8) / len(groups), 0.16, 0.6))
-        x = max(0.15, text_width(self._text(groups[0]), 8) / 2)
+        ends = [text_width(self._text(groups[k]), SMALL) / 2 for k in (0, -1)]
+        gap = float(np.clip((WIDTH - natural - sum(ends) - 0.4) / len(groups), 0.08, 0.6))
+        x = max(0.15, ends[0])
         for group, row in zip(groups, sizes, strict=True):
             start = x
             for (_, _, kind), (wide, high, deep) in zip(group, row, strict=True):
@@ -99,36 +106,38 @@ class _Blocks:
 
     def _label(self, text: str, middle: float, bottom: float) -> None:
         """Place a label as high as the blocks and labels to its left allow."""
-        half = text_width(text, 8) / 2 + 0.04
+        half = text_width(text, SMALL) / 2 + 0.05
         top = bottom - 0.08
         for left, y, wide, _, deep, _ in self.cuboids:
             if middle - half < left + wide + deep * 0.75 and middle + half > left:
                 top = min(top, y - 0.08)
-        for _, right, other, _, _ in reversed(self.labels):
-            if middle - half < right and other - 0.33 < top < other + 0.33:
-                top = other - 0.33
+        for other in sorted((label[2] for label in self.labels if middle - half < label[1]), reverse=True):
+            if other - 0.36 < top < other + 0.36:
+                top = other - 0.36
         self.labels.append((middle - half, middle + half, top, middle, text))
 
     def _size(self, shape: tuple[int, ...], largest: int) -> tuple[float, float, float]:
         """Width, height and depth in inches: logarithm of the channels, square root of the side."""
         if len(shape) == 1 or shape[1] == shape[2] == 1:
-            return 0.12, float(self.tallest * 0.05 * np.log2(shape[0] + 1)), 0.05
-        height = self.tallest * np.sqrt(shape[1] / largest)
-        return float(0.035 * np.log2(shape[0] + 1)), float(height), float(height * 0.32)
+            return 0.12, float(self.scale * self.tallest * 0.05 * np.log2(shape[0] + 1)), 0.05
+        height = self.scale * self.tallest * np.sqrt(shape[1] / largest)
+        return float(self.scale * 0.035 * np.log2(shape[0] + 1)), float(height), float(height * 0.32)
 
     @staticmethod
     def _text(group: list[tuple[str, tuple[int, ...], str]]) -> str:
         """Names and shape of a group."""
         names = group[0][0] if len(group) == 1 else f"{group[0][0]} … {group[-1][0]}"
-        return f"{names}\n{TIMES.join(str(size) for size in group[0][1])}"
+        channels, *size = group[0][1]
+        return f"{names}\n{TIMES.join(map(str, (*size, channels)))}"
 
     def draw(self, ax: Axes) -> None:
         """Draw everything on an axes measured in inches."""
         for *box, kind in self.cuboids:
             _cuboid(ax, *box, self.palette[kind])
         for _, _, top, middle, text in self.labels:
-            ax.text(middle, top, text, ha="center", va="top", fontsize=8, linespacing=1.2)
-        ax.set(xlim=(0, self.width), ylim=(self.bottom, self.top), aspect="equal")
+            ax.text(middle, top, text, ha="center", va="top", fontsize=SMALL, linespacing=1.2)
+        spare = (WIDTH - self.width) / 2
+        ax.set(xlim=(-spare, self.width + spare), ylim=(self.bottom, self.top), aspect="equal")
         ax.axis("off")
 
 

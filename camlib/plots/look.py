@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.textpath import TextPath
 
-COLORMAP = "inferno"
-"""The one color map of every heatmap in [0, 1]."""
+from camlib.plots.colors import COLORMAP, DIVERGING
+
+WIDTH, DPI = 10.0, 144
+"""Inches and dots an inch of every figure: 1440 pixels, shown at 720, so a point of text is one displayed pixel."""
 
 
-DIVERGING = "RdBu_r"
-"""The one color map of signed weights and gradients, centered on 0."""
+SMALLEST, SMALL, PLAIN, LARGE = 9.0, 9.0, 10.0, 12.0
+"""Points of text: the smallest allowed; notes, ticks and legends; labels and titles; the title of a figure."""
 
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Series colors that color-blind readers can tell apart (Okabe and Ito)."""
 
 
-BOX_COLOR = "#00E5FF"
+BOX_COLOR = "#0050C8"
+"""Boxes and marks on photographs and overlays, drawn with a white edge."""
 
 
 TIMES = " \N{MULTIPLICATION SIGN} "
@@ -37,27 +42,55 @@ Box = tuple[float, float, float, float]
 
 
 def style() -> None:
-    """Set the look of all figures once: legible sizes, 100 dpi inline, no top and right spines."""
+    """Set the look of all figures once: legible sizes, true minus signs, no top and right spines."""
     sns.set_theme(style="ticks", font="DejaVu Sans", palette=list(COLORS))
     plt.rcParams.update(
         {
             "figure.dpi": 100,
+            "figure.figsize": (WIDTH, 4.0),
             "figure.constrained_layout.use": True,
-            "font.size": 10,
-            "axes.titlesize": 10,
-            "axes.labelsize": 10,
-            "xtick.labelsize": 9,
-            "ytick.labelsize": 9,
-            "legend.fontsize": 9,
+            "font.size": PLAIN,
+            "axes.titlesize": PLAIN,
+            "axes.labelsize": PLAIN,
+            "xtick.labelsize": SMALL,
+            "ytick.labelsize": SMALL,
+            "legend.fontsize": SMALL,
+            "legend.title_fontsize": SMALL,
             "legend.frameon": False,
-            "figure.titlesize": 12,
+            "figure.titlesize": LARGE,
+            "figure.labelsize": PLAIN,
             "axes.spines.top": False,
             "axes.spines.right": False,
+            "axes.unicode_minus": True,
             "axes.linewidth": 0.8,
             "lines.linewidth": 1.4,
             "pdf.fonttype": 42,
         }
     )
+
+
+def figure(height: float) -> Figure:
+    """An empty figure of the design width, ``height`` inches high, that lays itself out; take ``.subplots(…)`` of it.
+
+    Raises ValueError for a height that is not positive.
+    """
+    if not height > 0:
+        raise ValueError(f"height={height!r}: expected inches above 0; 7.2 of them are 518 displayed pixels.")
+    return plt.figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def fit(made: Figure) -> Figure:
+    """The figure at the design width, its height in proportion; texts keep their size. It may fit already."""
+    width, height = made.get_size_inches()
+    if abs(width - WIDTH) > 1e-6:
+        made.set_size_inches(WIDTH, height * WIDTH / width)
+    return made
+
+
+def signs(text: str) -> str:
+    """A text with true signs: −0.5 for -0.5, 3 × 3 for 3 x 3; hyphens between letters or behind digits stay."""
+    text = re.sub(r"(?<![\w.)\]-])-(?=\.?\d)|(?<=\de)-(?=\d)", "\N{MINUS SIGN}", text)
+    return re.sub(r"(?<=\d) ?x ?(?=\d)", TIMES, text)
 
 
 def fixed_layout() -> PlaceHolderLayoutEngine:
@@ -66,7 +99,7 @@ def fixed_layout() -> PlaceHolderLayoutEngine:
 
 
 def scale(values: np.ndarray, limits: tuple[float, float] | None, cmap: str | None) -> tuple[Normalize, str]:
-    """Color range and color map: heatmap colors from 0, diverging ones where the range goes below 0."""
+    """Color range and color map: heatmap colors from 0, diverging ones, white at 0, where the range goes below 0."""
     signed = (limits[0] if limits else values.min()) < 0
     reach = float(np.abs(values).max()) or 1.0
     low, high = limits or ((-reach, reach) if signed else (0.0, reach))
@@ -79,6 +112,7 @@ def ink(value: float, norm: Normalize, cmap: str) -> str:
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
 
 
+@cache
 def text_width(text: str, size: float) -> float:
     """Width in inches of the longest line."""
     font = FontProperties(family="DejaVu Sans", size=size)
@@ -94,11 +128,11 @@ def text_height(text: str, size: float) -> float:
 
 
 def wrap(text: str, width: float, size: float) -> str:
-    """Text broken after words and hyphens into lines that fit ``width`` inches; given line breaks stay."""
+    """Text broken after words and hyphens, never in a formula, into lines of ``width`` inches; given breaks stay."""
     lines: list[str] = []
     for paragraph in text.split("\n") if text else []:
         line = ""
-        for gap, word in re.findall(r"(\s*)(\S+?-(?=\w)|\S+)", paragraph):
+        for gap, word in re.findall(r"(\s*)((?:\$[^$]*\$|[^\s$])+?-(?=\w)|(?:\$[^$]*\$|\S)+)", paragraph):
             longer = f"{line}{' ' if gap and line else ''}{word}"
             if line and text_width(longer, size) > width:
                 lines.append(line)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from camlib.registry import METHODS
+
 
 class Style(NamedTuple):
     """Color (hex) and marker (matplotlib's) of a method: ``ax.plot(x, y, color=style.color, marker=style.marker)``."""
@@ -68,6 +70,17 @@ UNKNOWN = Style("#000000", "x")
 """Style of a method that has no entry: one that a reader has registered."""
 
 
+def method_title(text: str) -> str:
+    """A text in which a registered name is written as the literature prints it: "grad-cam" becomes "Grad-CAM".
+
+    The whole text, or one of its lines, must be the name; everything else stays as it is.
+    """
+    return "\n".join(METHODS[line].title if line in METHODS else line for line in text.split("\n"))
+
+
 def method_style(name: str) -> Style:
-    """Color and marker of a method by its registered name; :data:`UNKNOWN` for one that is not ours."""
-    return METHOD_STYLES.get(name, UNKNOWN)
+    """Color and marker of a method by its registered name or its title; :data:`UNKNOWN` for one that is not ours."""
+    known = METHOD_STYLES.get(name)
+    if known is None:
+        known = next((METHOD_STYLES.get(key) for key, m in METHODS.items() if m.title == name), None)
+    return known or UNKNOWN

@@ -6,32 +6,20 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import Stroke
 
 from camlib.plots.arrays import array, rgb
-from camlib.plots.look import BOX_COLOR, COLORMAP, Box, aspect, is_explanation, wrap
+from camlib.plots.look import BOX_COLOR, SMALL, Box, aspect, is_explanation, scale, signs
+from camlib.plots.methods import method_title
+from camlib.plots.overlays import CONTOUR, HALF, OPACITY, colored, contour_level
+from camlib.plots.tiles import Tiles, texts_like
 
-
-def overlay(image: Any, heatmap: Any, alpha: float = 0.5) -> np.ndarray:
-    """Heatmap in color laid over its picture, ``image * (1 - alpha) + color * alpha``; [H, W, 3] in [0, 1].
-
-    ``image`` is [3, H, W] or [H, W, 3] in [0, 1] (or 8-bit, or a PIL picture), ``heatmap`` is [H, W] in
-    [0, 1]. Nothing is rescaled, so brightness compares between panels. Raises ValueError where sizes differ
-    or the heatmap leaves [0, 1].
-    """
-    picture, values = rgb(image), array(heatmap)
-    if values.shape != picture.shape[:2]:
-        raise ValueError(f"heatmap is {values.shape} and the picture {picture.shape[:2]}; upsample the heatmap")
-    if values.min() < 0 or values.max() > 1 + 1e-6:
-        raise ValueError(f"heatmap lies in [{values.min():.3g}, {values.max():.3g}]; expected [0, 1]")
-    color = plt.get_cmap(COLORMAP)(values.clip(0, 1))[..., :3]
-    return picture * (1 - alpha) + color * alpha
+BAR_LABEL = "share of this map's maximum"
 
 
 def show(
@@ -42,13 +30,13 @@ def show(
     boxes: Sequence[Box] | Mapping[int, Sequence[Box]] | None = None,
     suptitle: str | None = None,
     cell: float | None = None,
-    alpha: float = 0.5,
+    opacity: float = OPACITY,
 ) -> Figure:
     """Overlays of one explanation or of a list, each titled with method, class and probability.
 
     Each picture (``.picture``) is shown once, in front of its own overlays, and begins a row if there are
     several. ``columns`` wraps into rows of that length instead; ``titles`` replaces the titles of the
-    overlays; ``boxes`` are drawn on all panels, or by picture if a mapping; ``cell`` is a panel's width in
+    overlays; ``boxes`` are drawn on all panels, or by picture if a mapping; ``cell`` is a panel's largest width in
     inches. Raises ValueError for an empty list or a wrong number of titles.
     """
     items = list(explanations) if isinstance(explanations, Sequence) else [explanations]
@@ -58,10 +46,10 @@ def show(
         raise ValueError(f"titles has {len(titles)} entries for {len(items)} explanations")
     texts = list(titles) if titles is not None else [_title(item) for item in items]
     groups = []
-    for picture, members in itertools.groupby(zip(items, texts, strict=True), lambda pair: _picture(pair[0])):
+    for picture, members in itertools.groupby(zip(items, texts, strict=True), lambda pair: pair[0].picture):
         row = [(item, text, _boxes(boxes, picture)) for item, text in members]
         if include_image:
-            row.insert(0, (rgb(row[0][0].image), "input", _boxes(boxes, picture)))
+            row.insert(0, (rgb(row[0][0].image), "photograph", _boxes(boxes, picture)))
         groups.append(row)
     if columns is None and len(groups) > 1:
         rows = groups
@@ -69,18 +57,10 @@ def show(
         panels = [panel for row in groups for panel in row]
         length = columns or len(panels)
         rows = [panels[start : start + length] for start in range(0, len(panels), length)]
-    count = max(len(row) for row in rows)
-    cell = cell or _cell(len(rows), count)
-    size = 9 if cell >= 1.5 else 8
-    figure, axes = _axes_grid(len(rows), count, cell, aspect(items[0]))
-    for line, row in zip(axes, rows, strict=True):
-        for ax, (content, text, frames) in zip(line, row, strict=False):
-            _draw(ax, content, alpha, (0, 1))
-            ax.set_title(wrap(text, 0.9 * cell, size), fontsize=size)
-            _draw_boxes(ax, frames)
-    if suptitle:
-        figure.suptitle(suptitle)
-    return figure
+    cells = [[content for content, _, _ in row] for row in rows]
+    above = [[text for _, text, _ in row] for row in rows]
+    frames = [[boxes_ for _, _, boxes_ in row] for row in rows]
+    return _matrix(cells, above, texts_like(cells, None), frames, (0, 1), None, cell, suptitle, opacity, True)
 
 
 def grid(
@@ -93,44 +73,29 @@ def grid(
     colorbar: bool = True,
     suptitle: str | None = None,
     cell: float | None = None,
-    alpha: float = 0.5,
+    opacity: float = OPACITY,
+    bar_label: str = "",
 ) -> Figure:
     """Matrix of pictures with row labels on the left, column labels on top and one color bar.
 
-    A cell is an Explanation (overlay), a picture ([H, W, 3], [3, H, W] or PIL), a 2-D map or None (empty).
-    Maps share the range ``limits``; None scales each map to its own minimum and maximum and says so at the
-    bar. ``notes`` are short texts under the cells, ``boxes`` rectangles in them, both shaped like ``cells``.
+    A cell is an Explanation or an overlay (:func:`camlib.plots.overlay`), a picture ([H, W, 3], [3, H, W] or PIL), a
+    2-D map or None (empty). Maps share the range ``limits``, in diverging colors where it goes below 0; None scales
+    each map to its own minimum and maximum and says so at the bar, which ``bar_label`` names otherwise. ``notes`` are
+    short texts under the cells, ``boxes`` rectangles in them, both shaped like ``cells``. Names of methods in labels
+    are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
     Raises ValueError where labels, notes or boxes do not match the cells.
     """
-    rows, columns = len(cells), max((len(row) for row in cells), default=0)
-    if not rows or not columns:
+    if not len(cells) or not max(len(row) for row in cells):
         raise ValueError("cells is empty; pass at least one row with one picture or map")
-    for name, given, expected in (
-        ("row_labels", row_labels, rows),
-        ("column_labels", column_labels, columns),
-        ("notes", notes, rows),
-        ("boxes", boxes, rows),
-    ):
-        if given is not None and len(given) != expected:
-            raise ValueError(f"{name} has {len(given)} entries for {expected}")
-    first = next((content for row in cells for content in row if content is not None), None)
-    cell = cell or _cell(rows, columns)
-    figure, axes = _axes_grid(rows, columns, cell, aspect(first))
-    for r, (line, row) in enumerate(zip(axes, cells, strict=True)):
-        for c, (ax, content) in enumerate(zip(line, row, strict=False)):
-            _draw(ax, content, alpha, limits)
-            if notes is not None and notes[r][c]:
-                ax.set_xlabel(notes[r][c], fontsize=8, labelpad=2)
-            _draw_boxes(ax, boxes[r][c] if boxes is not None else None)
-        if row_labels is not None:
-            line[0].set_ylabel(wrap(row_labels[r], 1.3, 10), rotation=0, ha="right", va="center", labelpad=6)
-    for ax, text in zip(axes[0], column_labels or [], strict=False):
-        ax.set_title(wrap(text, 0.9 * cell, 10), fontsize=10)
-    if colorbar:
-        _colorbar(figure, axes, limits)
-    if suptitle:
-        figure.suptitle(suptitle)
-    return figure
+    for name, given in (("row_labels", row_labels), ("notes", notes), ("boxes", boxes)):
+        if given is not None and len(given) != len(cells):
+            raise ValueError(f"{name} has {len(given)} entries for {len(cells)}")
+    above = [[None] * len(row) for row in cells]
+    above[0] = [method_title(text) for text in column_labels or []]
+    labels = None if row_labels is None else [method_title(label) for label in row_labels]
+    return _matrix(
+        cells, above, texts_like(cells, notes), boxes, limits, labels, cell, suptitle, opacity, colorbar, bar_label
+    )
 
 
 def feature_maps(
@@ -140,13 +105,13 @@ def feature_maps(
     count: int = 16,
     shared: bool = False,
     suptitle: str | None = None,
-    cell: float = 1.2,
+    cell: float | None = None,
 ) -> Figure:
     """Channels of one layer, [K, h, w], as a grid of maps titled with their channel number.
 
     Without ``channels`` the ``count`` channels with the largest mean are taken, strongest first. Each map is
-    scaled to its own maximum unless ``shared``; zero (or the minimum, if negative) is always dark. Raises
-    ValueError for another shape or a channel that is not there.
+    scaled to its own largest value unless ``shared``; 0 is always white, and a layer with negative values has the
+    diverging colors. Raises ValueError for another shape or a channel that is not there.
     """
     stack = array(activations)
     if stack.ndim != 3:
@@ -155,60 +120,112 @@ def feature_maps(
     if max(order) >= len(stack):
         raise ValueError(f"channel {max(order)} is not there; the layer has {len(stack)}, counted from 0")
     chosen = stack[list(order)]
-    low = np.minimum(chosen.min(axis=(1, 2)), 0)
-    high = chosen.max(axis=(1, 2))
-    if shared:
-        low, high = np.full(len(chosen), low.min()), np.full(len(chosen), high.max())
-    columns = min(columns, len(chosen))
-    figure, axes = _axes_grid(-(-len(chosen) // columns), columns, cell, stack.shape[1] / stack.shape[2])
-    for ax, k, values, bottom, top in zip(axes.flat, order, chosen, low, high, strict=False):
-        _draw(ax, values, 1, (bottom, top))
-        ax.set_title(f"k = {k}", fontsize=8, pad=2)
-    ends = ("0" if low.min() == 0 else "minimum", "the largest value of all" if shared else "its own maximum")
-    figure.supxlabel(f"colors: each map from {ends[0]} to {ends[1]}", fontsize=8, color="0.35")
-    if suptitle:
-        figure.suptitle(suptitle)
+    reach = np.abs(chosen).max(axis=(1, 2))
+    reach = np.full(len(chosen), reach.max()) if shared else reach
+    low = -reach if chosen.min() < 0 else 0 * reach
+    starts = range(0, len(chosen), columns)
+    tiles = Tiles(
+        aspects=[[stack.shape[1] / stack.shape[2]] * len(order[i : i + columns]) for i in starts],
+        above=[[f"k = {k}" for k in order[i : i + columns]] for i in starts],
+        below=[[None] * len(order[i : i + columns]) for i in starts],
+        cell=cell,
+        title=suptitle,
+        footer=_colors_in_words(chosen.min() < 0, shared),
+    )
+    figure = tiles.make()
+    for ax, values, bottom, top in zip(tiles.axes.flat, chosen, low, reach, strict=False):
+        _draw(ax, values, OPACITY, (bottom, top or 1.0))
     return figure
 
 
-def _cell(rows: int, columns: int) -> float:
-    """Width of a panel in inches that keeps the figure legible, at most 12 inches wide and under 400 KB."""
-    return min(2.0, 11.5 / columns, 6.5 / np.sqrt(rows * columns))
+def _colors_in_words(signed: bool, shared: bool) -> str:
+    """What the colors of feature maps mean."""
+    if signed:
+        return f"colors: white is 0, red and blue reach the largest size {'of all' if shared else 'of each map'}"
+    return f"colors: each map from 0 to {'the largest value of all' if shared else 'its own maximum'}"
 
 
-def _axes_grid(rows: int, columns: int, cell: float, aspect: float) -> tuple[Figure, np.ndarray]:
-    """Figure with rows x columns empty panels whose width is ``cell`` inches."""
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(columns * cell * 1.06, rows * (cell * aspect + 0.3)),
-        squeeze=False,
-        layout="compressed",
+def _matrix(
+    cells: Sequence[Sequence[Any]],
+    above: Sequence[Sequence[str | None]],
+    below: Sequence[Sequence[str | None]],
+    boxes: Sequence[Sequence[Sequence[Box] | None]] | None,
+    limits: tuple[float, float] | None,
+    labels: Sequence[str] | None,
+    cell: float | None,
+    title: str | None,
+    opacity: float,
+    colorbar: bool,
+    bar_label: str = "",
+) -> Figure:
+    """Tiles with their contents, texts and boxes, and one bar if anything in them has heat."""
+    heated = [content for row in cells for content in row if _has_heat(content)]
+    tiles = Tiles(
+        aspects=[[None if content is None else aspect(content) for content in row] for row in cells],
+        above=[[text and signs(text) for text in row] for row in above],
+        below=[[text and signs(text) for text in row] for row in below],
+        labels=labels,
+        cell=cell,
+        title=title,
+        bar=colorbar and bool(heated),
     )
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        ax.patch.set_visible(False)
-    return figure, axes
+    figure = tiles.make()
+    for r, row in enumerate(cells):
+        for c, content in enumerate(row):
+            _draw(tiles.axes[r, c], content, opacity, limits)
+            _draw_boxes(tiles.axes[r, c], boxes[r][c] if boxes is not None else None)
+    if tiles.bar:
+        limits = _around_zero(np.array([heat.min() for heat in map(_heat, heated)]).max(keepdims=True), limits)
+        _draw_bar(tiles.bar_panel(), is_explanation(heated[0]), limits, opacity, bar_label)
+    return figure
 
 
-def _draw(ax: Axes, content: Any, alpha: float, limits: tuple[float, float] | None) -> None:
-    """A picture, a map or an explanation in one panel."""
+def _draw(ax: Axes, content: Any, opacity: float, limits: tuple[float, float] | None) -> None:
+    """A picture, a map, an overlay or an explanation in one panel."""
     if content is None:
         return
     if is_explanation(content):
-        ax.imshow(overlay(content.image, content.heatmap, alpha))
+        draw_overlay(ax, content.image, content.heatmap, opacity)
     elif len(getattr(content, "shape", np.shape(content))) == 2:
-        low, high = limits or (None, None)
-        ax.imshow(array(content), cmap=COLORMAP, vmin=low, vmax=high, interpolation="nearest")
+        values = array(content)
+        own = (values.min(), values.max()) if limits is None and values.min() >= 0 else _around_zero(values, limits)
+        norm, colors = scale(values, own, None)
+        ax.imshow(values, cmap=colors, norm=norm, interpolation="nearest")
+        ax.spines[:].set(visible=True, color="0.8", linewidth=0.6)
     else:
         ax.imshow(rgb(content))
 
 
+def _around_zero(values: np.ndarray, limits: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The limits, or those of both signs where they leave out the negative values of a map."""
+    return limits if limits is None or values.min() >= 0 or limits[0] < 0 else (-limits[1], limits[1])
+
+
+def draw_overlay(ax: Axes, image: Any, heatmap: Any, opacity: float = OPACITY) -> None:
+    """An overlay in a panel of your own figure, its contour as a line of 0.9 points whatever the size."""
+    values = array(heatmap)
+    ax.imshow(colored(rgb(image), values, opacity))
+    level = contour_level(values)
+    if level is not None and min(values.shape) > 1:
+        ax.contour(values, levels=[level], colors=[CONTOUR], linewidths=0.9)
+
+
+def _heat(content: Any) -> np.ndarray:
+    """The values of a cell that has heat."""
+    return array(content.heatmap if is_explanation(content) else content)
+
+
+def _has_heat(content: Any) -> bool:
+    """Whether a cell shows values that a color bar explains."""
+    return content is not None and (is_explanation(content) or len(getattr(content, "shape", np.shape(content))) == 2)
+
+
 def _draw_boxes(ax: Axes, boxes: Sequence[Box] | None) -> None:
-    """Rectangles given in half-open pixels."""
+    """Rectangles given in half-open pixels, with a white edge so that they show on any picture."""
     for x0, y0, x1, y1 in boxes or ():
-        ax.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=BOX_COLOR, lw=1.6))
+        frame = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, ec=BOX_COLOR, lw=1.8)
+        frame.set_path_effects([Stroke(linewidth=3.4, foreground="white"), Stroke()])
+        ax.add_patch(frame)
 
 
 def _boxes(boxes: Any, picture: int) -> Sequence[Box]:
@@ -216,23 +233,32 @@ def _boxes(boxes: Any, picture: int) -> Sequence[Box]:
     return boxes.get(picture, ()) if isinstance(boxes, Mapping) else boxes or ()
 
 
-def _picture(explanation: Any) -> int:
-    return explanation.picture
-
-
 def _title(explanation: Any) -> str:
     """Method, class and probability on two or three lines."""
     name = explanation.target_name.split(",")[0]
-    lines = [explanation.method, f"{name} {explanation.probability:.1%}"]
+    lines = [method_title(explanation.method), f"{name} {explanation.probability:.1%}"]
     return "\n".join([*lines, "degenerate"] if explanation.degenerate else lines)
 
 
-def _colorbar(figure: Figure, axes: np.ndarray, limits: tuple[float, float] | None) -> None:
-    """One bar for all maps."""
-    mappable = ScalarMappable(Normalize(*(limits or (0, 1))), COLORMAP)
-    bar = figure.colorbar(mappable, ax=axes, shrink=min(1.0, 2.2 / axes.shape[0]), aspect=18, pad=0.015)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8, length=2)
-    if limits is None:
-        bar.set_ticks([0, 1], labels=["min", "max"])
-    bar.set_label("heatmap" if limits is not None else "each map: its own range", fontsize=8)
+def _draw_bar(ax: Axes, over: bool, limits: tuple[float, float] | None, opacity: float, label: str) -> None:
+    """One bar for all maps, as they look on a gray photograph if they are overlays, with the contour at its place."""
+    low, high = limits or (0.0, 1.0)
+    values = np.linspace(low, high, 256)[:, None]
+    if over:
+        shown = colored(np.full((256, 1, 3), 0.7), np.repeat(values, 1, axis=1), opacity)
+    else:
+        norm, colors = scale(values, (low, high), None)
+        shown = matplotlib.colormaps[colors](norm(values))[..., :3]
+    ax.imshow(shown, origin="lower", aspect="auto", extent=(0, 1, low, high))
+    if over:
+        ax.axhline(HALF * high, color=CONTOUR, lw=0.9)
+    ax.yaxis.tick_right()
+    ax.yaxis.set_label_position("right")
+    middle = (low + high) / 2
+    ticks = (
+        {low: "min", high: "max"} if limits is None else {value: signs(f"{value:g}") for value in (low, middle, high)}
+    )
+    ax.set_yticks(list(ticks), list(ticks.values()), fontsize=SMALL)
+    ax.tick_params(length=2)
+    plain = {(0, 1): BAR_LABEL, (-1, 1): "share of this map's largest size", None: "each map: its own range"}
+    ax.set_ylabel(label or plain.get(limits if limits is None else tuple(limits), "value"), fontsize=SMALL)

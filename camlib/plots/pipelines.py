@@ -1,9 +1,10 @@
-"""Schematic figures filled with real tensors: stages in lanes, arrows between them, the shapes below."""
+"""Schematic figures filled with real tensors: stages on a line, at most two lines a block, blocks below each other."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,60 +14,92 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from camlib.plots.bodies import draw_stage
-from camlib.plots.look import fixed_layout
-from camlib.plots.routes import TRACK, Link, Points, Routes, draw_arrow
+from camlib.plots.look import LARGE, SMALL, WIDTH, fixed_layout, text_height, text_width, wrap
+from camlib.plots.routes import TRACK, Link, Points, Routes, draw_arrow, draw_routes
 from camlib.plots.stages import NOTE_GAP, Stage, full_width, measure
 
-_MARGIN, _ARROW = 0.12, 0.33
+_MARGIN, _ARROW, _STRETCH, _SEAM = 0.12, 0.33, 0.6, 0.16
+_SMALLEST_SIZE = 0.6
+LANES = 2
+"""Lines of one block at most: a scheme that needs more is several blocks."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """One part of a scheme: a line of stages, or two of them in common columns, and the links between them.
+
+    Entries at one place of both lines share a column, None leaves a place empty, and a plain string is a sign between
+    its neighbors, without arrows ("+", "="). ``label`` stands at the left, upright on a pale band.
+    """
+
+    lanes: Sequence[Any]
+    links: Sequence[Link | tuple] = ()
+    label: str = ""
+
+    def rows(self) -> list[list[Stage | None]]:
+        """Its lines with all entries as stages; ValueError for none or more than two."""
+        nested = bool(self.lanes) and isinstance(self.lanes[0], Sequence) and not isinstance(self.lanes[0], str)
+        rows = [list(lane) for lane in (self.lanes if nested else [self.lanes])]
+        if not any(rows) or len(rows) > LANES:
+            raise ValueError(
+                f"a block has {len(rows)} lanes with {sum(map(len, rows))} stages; expected one or two with stages. "
+                "Take several Blocks: pipelines([Block(...), Block(...)])."
+            )
+        return [[Stage(entry, kind="glyph") if isinstance(entry, str) else entry for entry in row] for row in rows]
 
 
 def pipeline(
     lanes: Sequence[Any],
     links: Sequence[Link | tuple] = (),
-    lane_labels: Sequence[str] | None = None,
+    label: str = "",
     title: str | None = None,
-    width: float = 12.0,
     size: float = 1.25,
 ) -> Figure:
-    """Schematic figure: stages from left to right in one or several lanes, arrows between, shapes below.
+    """A scheme of one block: stages from left to right in one or two lanes, see :func:`pipelines`."""
+    return pipelines([Block(lanes, links, label)], title, size)
 
-    ``lanes`` is a list of stages or a list of such lists; entries at the same position share a column,
-    None leaves a place empty, and a plain string is a sign between its neighbors, without arrows ("+",
-    "="). Neighbors are joined by arrows; ``links`` adds others, as Link or (from, to, label), by stage or
-    label, and routes them around the pictures. ``size`` is the height of a picture in inches; it shrinks,
-    down to 0.7, to keep the figure within ``width`` inches. Raises ValueError for an unknown or ambiguous
-    label in a link.
+
+def pipelines(blocks: Sequence[Block], title: str | None = None, size: float = 1.25) -> Figure:
+    """A scheme of one or several blocks: arrows between neighbors, shapes below, all at one scale.
+
+    ``links`` of a block add arrows between stages that are no neighbors, as Link or (from, to, label), by stage or
+    label; they run around the pictures, and where two cross, one bridges the other. ``size`` is the height of a
+    picture in inches; it shrinks, down to 0.6, to keep every block within the width of the page. Raises ValueError for
+    an unknown or ambiguous label in a link, for more than two lanes, and for a block that is too wide.
     """
-    rows = [list(lane) for lane in (lanes if _is_nested(lanes) else [lanes])]
-    rows = [[Stage(entry, kind="glyph") if isinstance(entry, str) else entry for entry in row] for row in rows]
-    joints = [link if isinstance(link, Link) else Link(*link) for link in links]
-    if lane_labels is not None and len(lane_labels) != len(rows):
-        raise ValueError(f"lane_labels has {len(lane_labels)} entries for {len(rows)} lanes")
-    layout = _Layout(rows, joints, size, bool(lane_labels))
-    while layout.width > width and size > 0.7:
+    parts = [(block.rows(), [link if isinstance(link, Link) else Link(*link) for link in block.links], block.label)
+             for block in blocks]  # fmt: skip
+    if not parts:
+        raise ValueError("blocks is empty; pass at least one Block")
+    layouts = [_Layout(*part, size) for part in parts]
+    while max(layout.width for layout in layouts) > WIDTH and size > _SMALLEST_SIZE:
         size -= 0.05
-        layout = _Layout(rows, joints, size, bool(lane_labels))
-    top = 0.4 if title else 0.05
-    figure = plt.figure(figsize=(layout.width, layout.height + top), layout=fixed_layout())
-    ax = figure.add_axes((0, 0, 1, layout.height / (layout.height + top)))
-    _draw_lane_labels(ax, layout, lane_labels)
-    for stage, place in layout.places.items():
-        draw_stage(ax, stage, place)
-    for points in layout.arrows():
-        draw_arrow(ax, points)
-    for points, link in layout.routes():
-        draw_arrow(ax, points, link.label, link.gradient)
-    ax.set(xlim=(0, layout.width), ylim=(0, layout.height), aspect="equal")
-    ax.axis("off")
-    if title:
-        figure.text(0.5, 1 - 0.2 / (layout.height + top), title, ha="center", va="center", fontsize=12)
+        layouts = [_Layout(*part, size) for part in parts]
+    for number, layout in enumerate(layouts):
+        if layout.width > WIDTH + 1e-6:
+            raise ValueError(
+                f"block {number} is {layout.width:.1f} inches wide, more than {WIDTH:g}: {layout.columns} columns, "
+                "or long labels. Fold it into two Blocks."
+            )
+        layout.stretch()
+    heading = wrap(title, WIDTH - 0.4, LARGE) if title else ""
+    top = text_height(heading, LARGE) + 0.06
+    height = sum(layout.height for layout in layouts) + _SEAM * (len(layouts) - 1) + top
+    figure = plt.figure(figsize=(WIDTH, height), layout=fixed_layout())
+    if heading:
+        figure.text(0.5, 1 - 0.05 / height, heading, ha="center", va="top", fontsize=LARGE)
+    level = height - top
+    for layout, block in zip(layouts, blocks, strict=True):
+        level -= layout.height
+        layout.draw(figure.add_axes((0, level / height, 1, layout.height / height)), block.label)
+        level -= _SEAM
     return figure
 
 
 class _Layout:
-    """Places of all stages and the paths of all arrows of a pipeline, in inches from the lower left."""
+    """Places of all stages and the paths of all arrows of one block, in inches from its lower left."""
 
-    def __init__(self, rows: list[list[Stage | None]], links: list[Link], size: float, labeled: bool) -> None:
+    def __init__(self, rows: list[list[Stage | None]], links: list[Link], label: str, size: float) -> None:
         self.rows = rows
         self.places = {
             stage: measure(stage, lane, column, size)
@@ -76,28 +109,48 @@ class _Layout:
         }
         self.columns = max(len(row) for row in rows)
         self._links = Routes(rows, links, self.places)
-        self._place_columns(0.45 if labeled else _MARGIN)
+        self._left = 0.5 if label else _MARGIN
+        self._place_columns(0.0)
         self._place_lanes()
+
+    def stretch(self) -> None:
+        """Widen the gaps to fill the page, each by 0.6 inches at most."""
+        if self.columns > 1:
+            self._place_columns(min(_STRETCH, (WIDTH - self.width) / (self.columns - 1)))
+
+    def draw(self, ax: Axes, label: str) -> None:
+        """Everything on an axes that is as high as the block and as wide as the page."""
+        if label:
+            _draw_band(ax, self.height, label)
+        for stage, place in self.places.items():
+            draw_stage(ax, stage, place)
+        straight = self._arrows()
+        for points in straight:
+            draw_arrow(ax, points)
+        draw_routes(ax, self._links.paths(self.gutter_middles, self.gap_middles), straight)
+        ax.set(xlim=(0, WIDTH), ylim=(0, self.height), aspect="equal")
+        ax.axis("off")
 
     def _neighbors(self) -> list[tuple[Stage, Stage]]:
         """Consecutive stages of each lane."""
         filled = [[stage for stage in row if stage is not None] for row in self.rows]
         return [pair for row in filled for pair in itertools.pairwise(row)]
 
-    def _place_columns(self, left: float) -> None:
-        """Set x of every stage: a column is as wide as its widest stage or text."""
+    def _place_columns(self, extra: float) -> None:
+        """Set x of every stage: a column is as wide as its widest stage or text; gaps are wider by ``extra``."""
         widths = np.zeros(self.columns)
         for stage, place in self.places.items():
             widths[place.column] = max(widths[place.column], full_width(stage, place))
         gaps = np.full(self.columns + 1, 0.06)
         for first, second in self._neighbors():
             plain = "glyph" in (first.kind, second.kind) or not second.arrow
-            needed = 0.08 if plain else _ARROW
+            needed = 0.1 if plain else _ARROW
             gaps[self.places[second].column] = max(gaps[self.places[second].column], needed)
         for j in range(self.columns + 1):
             count = len(self._links.tracks("gap", j))
             gaps[j] = max(gaps[j], _ARROW + 0.1) + TRACK * (count - 1) if count else gaps[j]
-        gaps[0] = left if not self._links.tracks("gap", 0) else gaps[0] + left
+        gaps[0] = self._left if not self._links.tracks("gap", 0) else gaps[0] + self._left
+        gaps[1 : self.columns] += extra
         self.edges = gaps[0] + np.concatenate([[0], np.cumsum(widths[:-1] + gaps[1 : self.columns])])
         self.gap_middles = np.append(self.edges - gaps[: self.columns] / 2, self.edges[-1] + widths[-1] + gaps[-1] / 2)
         self.width = float(self.edges[-1] + widths[-1] + max(gaps[-1], _MARGIN))
@@ -110,13 +163,12 @@ class _Layout:
         gutters = [self._gutter(i) for i in range(len(lanes) + 1)]
         heights = [(max(p.top for p in lane), min(p.bottom for p in lane)) if lane else (0.2, -0.2) for lane in lanes]
         self.height = sum(gutters) + sum(top - bottom for top, bottom in heights)
-        self.bands, self.gutter_middles, level = [], [], self.height
+        self.gutter_middles, level = [], self.height
         for gutter, (top, bottom), lane in zip(gutters, heights, lanes, strict=False):
             self.gutter_middles.append(level - gutter / 2)
             level -= gutter
             for place in lane:
                 place.y = level - top
-            self.bands.append((level, level - top + bottom))
             level -= top - bottom
         self.gutter_middles.append(gutters[-1] / 2)
 
@@ -124,10 +176,10 @@ class _Layout:
         """Height of the gutter above lane ``index``."""
         count, inner = len(self._links.tracks("row", index)), 0 < index < len(self.rows)
         if not count:
-            return 0.28 if inner else _MARGIN
+            return 0.22 if inner else _MARGIN
         return 0.36 + (0.16 if self._links.labeled(index) else 0) + TRACK * (count - 1)
 
-    def arrows(self) -> list[Points]:
+    def _arrows(self) -> list[Points]:
         """Straight paths between neighbors."""
         pairs = [
             (self.places[a], self.places[b])
@@ -136,29 +188,11 @@ class _Layout:
         ]
         return [[(a.right + NOTE_GAP, a.y), (b.left - NOTE_GAP, b.y)] for a, b in pairs]
 
-    def routes(self) -> list[tuple[Points, Link]]:
-        """Right-angled paths of the explicit links."""
-        return self._links.paths(self.gutter_middles, self.gap_middles)
 
-
-def _draw_lane_labels(ax: Axes, layout: _Layout, labels: Sequence[str] | None) -> None:
-    """Pale bands with a rotated label at their left."""
-    for label, (top, bottom) in zip(labels or [], layout.bands, strict=False):
-        look = {"boxstyle": "round,pad=0,rounding_size=0.06", "fc": "#F7F7F4", "ec": "none"}
-        ax.add_patch(FancyBboxPatch((0.06, bottom - 0.06), layout.width - 0.12, top - bottom + 0.12, zorder=0, **look))
-        ax.text(
-            0.22,
-            (top + bottom) / 2,
-            label,
-            rotation=90,
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="0.3",
-            weight="bold",
-        )
-
-
-def _is_nested(lanes: Sequence[Any]) -> bool:
-    """Whether the first entry is itself a lane."""
-    return bool(lanes) and isinstance(lanes[0], Sequence) and not isinstance(lanes[0], str)
+def _draw_band(ax: Axes, height: float, label: str) -> None:
+    """A pale band with the label of its block upright at the left, wrapped to its height."""
+    look = {"boxstyle": "round,pad=0,rounding_size=0.06", "fc": "#F5F5F1", "ec": "none"}
+    ax.add_patch(FancyBboxPatch((0.06, 0.02), WIDTH - 0.12, height - 0.04, zorder=0, **look))
+    text = wrap(label, max(height - 0.1, text_width("m" * 8, SMALL)), SMALL)
+    style = {"rotation": 90, "ha": "center", "va": "center", "linespacing": 1.1}
+    ax.text(0.26, height / 2, text, fontsize=SMALL, color="0.25", weight="bold", **style)

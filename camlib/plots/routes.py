@@ -10,11 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
-from camlib.plots.look import COLORS
+from camlib.plots.look import COLORS, SMALL
 from camlib.plots.stages import NOTE_GAP, Place, Stage
 
 TRACK = 0.15
 """Distance of parallel arrows, in inches."""
+
+BRIDGE = 0.06
+"""Radius of the arc with which one arrow crosses another, in inches."""
 
 Points = list[tuple[float, float]]
 """Corner points in inches, from the source to the head of the arrow."""
@@ -180,8 +183,36 @@ def _corners(points: Points) -> Points:
     return kept
 
 
-def draw_arrow(ax: Axes, points: Points, label: str = "", gradient: bool = False) -> None:
-    """Line through the points with a head at its end and its label at the longest piece."""
+def draw_routes(ax: Axes, routes: Sequence[tuple[Points, Link]], others: Sequence[Points]) -> None:
+    """All links; where a level piece of one crosses an upright piece of another, it bridges it with a small arc."""
+    for number, (points, link) in enumerate(routes):
+        rest = [path for k, (path, other) in enumerate(routes) if k != number and other.source is not link.source]
+        draw_arrow(ax, bridged(points, [*rest, *others]), link.label, link.gradient, corners=points)
+
+
+def bridged(points: Points, others: Sequence[Points]) -> Points:
+    """A path with an arc over every upright piece of other paths that its level pieces cross."""
+    made = [points[0]]
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        if abs(y1 - y0) < 1e-6:
+            places = [x for path in others for x in _uprights(path, y0, min(x0, x1), max(x0, x1))]
+            turn = 1 if x1 > x0 else -1
+            for x in sorted(set(places), reverse=turn < 0):
+                angles = np.linspace(np.pi, 0, 13)
+                made += [(x + turn * BRIDGE * np.cos(t), y0 + BRIDGE * np.sin(t)) for t in angles]
+        made.append((x1, y1))
+    return made
+
+
+def _uprights(path: Points, y: float, low: float, high: float) -> list[float]:
+    """x of the upright pieces of a path that cross a level line between ``low`` and ``high``."""
+    pieces = itertools.pairwise(path)
+    upright = [(a[0], *sorted((a[1], b[1]))) for a, b in pieces if abs(a[0] - b[0]) < 1e-6]
+    return [x for x, bottom, top in upright if low + BRIDGE < x < high - BRIDGE and bottom < y < top]
+
+
+def draw_arrow(ax: Axes, points: Points, label: str = "", gradient: bool = False, corners: Points = ()) -> None:
+    """Line through the points with a head at its end and its label at the longest piece between ``corners``."""
     color, dash = (_GRADIENT_COLOR, (0, (4, 2))) if gradient else ("0.25", "-")
     xs, ys = zip(*points, strict=True)
     ax.plot(xs, ys, color=color, lw=1.3, ls=dash, solid_joinstyle="round", zorder=1)
@@ -192,7 +223,7 @@ def draw_arrow(ax: Axes, points: Points, label: str = "", gradient: bool = False
     tip = [end + direction * 0.02, end - direction * 0.1 + side, end - direction * 0.1 - side]
     ax.add_patch(Polygon(tip, closed=True, fc=color, lw=0, zorder=2))
     if label:
-        pieces = list(itertools.pairwise(points))
+        pieces = list(itertools.pairwise(corners or points))
         (x0, y0), (x1, y1) = max(
             pieces, key=lambda piece: abs(piece[1][0] - piece[0][0]) * 1.001 + abs(piece[1][1] - piece[0][1])
         )
@@ -203,7 +234,7 @@ def draw_arrow(ax: Axes, points: Points, label: str = "", gradient: bool = False
             label,
             ha="center",
             va="center",
-            fontsize=8,
+            fontsize=SMALL,
             color=color,
             bbox=pad,
             zorder=4,

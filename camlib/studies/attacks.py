@@ -6,8 +6,7 @@ first; normalized ones are what it returns second.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from foolbox import PyTorchModel
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from camlib.engine.masking import constant_color
 from camlib.engine.scoring import Scorer
-from camlib.layers import evaluating
 from camlib.networks import Network
 
 # -- the fast gradient sign method
@@ -59,40 +57,23 @@ def fgsm(network: Network, pictures: Tensor, targets: Sequence[int | str] | Tens
         raise ValueError(f"{len(pictures)} pictures and {len(targets)} targets; expected one true class a picture.")
     classes = network.logits(network.preprocess.normalize(pictures[:1])).shape[1]
     labels = [network.class_index(target, classes) for target in targets]
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        evaluating(network.module),
-        _collecting_no_gradients(network.module),
-    ):
-        model = PyTorchModel(_Normalizing(network).eval(), bounds=(0, 1), device=network.device)
+    with torch.inference_mode(False), torch.enable_grad():
+        model = PyTorchModel(_Normalizing(network, pictures).eval(), bounds=(0, 1), device=network.device)
         clean = pictures.detach().clone().to(device=network.device, dtype=network.dtype)
         away = Misclassification(torch.tensor(labels, device=network.device))
         return LinfFastGradientAttack().run(model, clean, away, epsilon=epsilon).detach().to(pictures)
 
 
 class _Normalizing(nn.Module):
-    """The network as a function of pictures in [0, 1]."""
+    """A private copy of the network as a function of pictures in [0, 1]; its parameters collect no gradients."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, pictures: Tensor) -> None:
         super().__init__()
-        self.module, self.preprocess = network.module, network.preprocess
+        ready = network.ready(network.check_batch(pictures[:1]))
+        self.module, self.run, self.preprocess = ready.copy(), ready.run, network.preprocess
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.module(self.preprocess.normalize(pictures))
-
-
-@contextmanager
-def _collecting_no_gradients(module: nn.Module) -> Iterator[None]:
-    """foolbox calls ``backward``, which would add to every parameter's ``grad``; frozen ones stay as they are."""
-    flags = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    try:
-        for parameter, _ in flags:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
+        return self.run(self.module, self.preprocess.normalize(pictures))
 
 
 # -- one pixel and small squares

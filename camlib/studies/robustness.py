@@ -77,8 +77,7 @@ def _cascade(network: Network, seed: int, stages: Mapping[str, Sequence[str]]) -
     for stage, members in stages.items():
         for name in members:
             _take_over(running.get_submodule(name), random.get_submodule(name))
-        handed_out = copy.copy(template)
-        handed_out.module = _copy(running)
+        handed_out = template.with_module(_copy(running))
         handed_out.name = f"{network.name}, random from {first} to {stage} (seed {seed})"
         yield stage, handed_out
 
@@ -143,12 +142,11 @@ def _copy(module: nn.Module) -> nn.Module:
 
 
 def _with_pinned_layer(network: Network) -> Network:
-    """The network with its target layer named, and its own record of what probing passes found.
+    """The network with its target layer named.
 
     Which layer is taken by default may depend on weights; all stages must be explained at the same one.
     """
     pinned = copy.copy(network)
     default = network.survey().default
     pinned.target_layer = network.target_layer or (default.name if default is not None else None)
-    pinned._surveys = dict(network._surveys)  # names and sizes, which random weights do not change
     return pinned

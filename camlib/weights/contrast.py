@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from camlib.engine.recording import on
+from camlib.options import Count, NotNegative
 from camlib.registry import method
 from camlib.trace import Trace
 
@@ -25,9 +27,9 @@ def finer_cam(
     trace: Trace,
     target: Tensor,
     *,
-    gamma: float = 0.6,
-    rivals: int | Sequence[int] = 3,
-    weighting: str = "mean",
+    gamma: NotNegative = 0.6,
+    rivals: Count | Sequence[int] = 3,
+    weighting: Literal["mean", "probability"] = "mean",
 ) -> Tensor:
     """Mean gradient of a logit difference, w_k = 1/(hw) Σ_ij ∂(y_c − γ ȳ_d)/∂M_kij, [B, K].
 
@@ -40,12 +42,8 @@ def finer_cam(
             softmax probability, which is differentiated as well (the authors' program).
 
     Raises:
-        ValueError: a negative gamma, another ``weighting``, or rivals that do not exist.
+        ValueError: rivals that do not exist.
     """
-    if not gamma >= 0:
-        raise ValueError(f"gamma={gamma}: expected a number of at least 0.")
-    if weighting not in ("mean", "probability"):
-        raise ValueError(f"weighting={weighting!r}: expected 'mean' or 'probability'.")
     own = trace.logits.gather(1, target.to(trace.logits.device)[:, None])
     similar = rival_classes(trace, target, rivals, -(trace.logits - own).abs())
 
@@ -69,7 +67,7 @@ def finer_cam(
     passes="1 forward + 2 backward",
     summary="Grad-CAM's weight without its projection on the mean one of rival classes",
 )
-def case(trace: Trace, target: Tensor, *, rivals: int | Sequence[int] = 5) -> Tensor:
+def case(trace: Trace, target: Tensor, *, rivals: Count | Sequence[int] = 5) -> Tensor:
     """Grad-CAM's weight vector made orthogonal to the mean one of rival classes, w = a − (⟨a, r⟩/⟨r, r⟩) r, [B, K].
 
     a_k is the mean gradient of the class's logit over map k, r_k the same of the mean logit of its rivals. The authors

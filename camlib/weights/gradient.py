@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from camlib.engine.linear_head import pooled_rows
+from camlib.options import Count, NotNegative, Seed
 from camlib.registry import method
 from camlib.trace import Trace
 from camlib.weights.curvature import logit_curvature
@@ -140,7 +143,7 @@ def hires_cam(trace: Trace, target: Tensor) -> Tensor:
     passes="1 forward + 1 backward",
     summary="w_kij = (Σ_ab g_kab) · g_kij: channel times spatial attention",
 )
-def sca_cam(trace: Trace, target: Tensor, *, form: str = "gradient") -> Tensor:
+def sca_cam(trace: Trace, target: Tensor, *, form: Literal["gradient", "softmax"] = "gradient") -> Tensor:
     """Spatial attention g_kij times channel attention: Σ_ab g_kab (eq. 22), or the classifier's weights (eq. 21).
 
     ``form="softmax"`` takes the weights of the classifier: w_k behind global average pooling, Σ_s w_s over the pooled
@@ -149,15 +152,10 @@ def sca_cam(trace: Trace, target: Tensor, *, form: str = "gradient") -> Tensor:
     The paper leaves constant factors out and names neither ReLU nor scaling. On the networks that it shows the ReLU
     changes nothing: with global average pooling H = Σ_k w_k² M_k/hw is nowhere negative. Elsewhere H may be, and is
     rectified here as Grad-CAM's is; ``relu=False`` shows it as printed. Returns [B, K, h, w]. Raises ValueError for
-    another ``form``, and for ``form="softmax"`` where no weights of the network are those of its channels.
+    ``form="softmax"`` where no weights of the network are those of its channels.
     """
     g = trace.gradients(target)
-    if form == "gradient":
-        channel = g.sum(dim=(2, 3))
-    elif form == "softmax":
-        channel = _classifier_rows(trace, target)
-    else:
-        raise ValueError(f"form={form!r}: expected 'gradient' (eq. 22) or 'softmax' (eq. 21).")
+    channel = g.sum(dim=(2, 3)) if form == "gradient" else _classifier_rows(trace, target)
     return channel[:, :, None, None] * g
 
 
@@ -166,7 +164,8 @@ def _classifier_rows(trace: Trace, target: Tensor) -> Tensor:
     if trace.head is not None:
         return trace.head.weight[target.to(trace.head.weight.device)]
     sums, classes = trace.gradients(target).sum(dim=(2, 3)), trace.logits.shape[1]
-    rows = pooled_rows(trace.network.module, sums, target, classes, trace.network.dtype)
+    with trace.ready.held() as module:
+        rows = pooled_rows(module, sums, target, classes, trace.network.dtype)
     if rows is None:
         raise ValueError(
             f"form='softmax' needs one linear layer behind a pooling, with Σ_s w_s = Σ_ij g_ij in every channel (Si et "
@@ -185,7 +184,7 @@ def _classifier_rows(trace: Trace, target: Tensor) -> Tensor:
     summary="Grad-CAM++ with derivatives averaged over noisy copies",
 )
 def smooth_grad_cam_plus_plus(
-    trace: Trace, target: Tensor, *, samples: int = 25, noise: float = 0.15, seed: int = 0
+    trace: Trace, target: Tensor, *, samples: Count = 25, noise: NotNegative = 0.15, seed: Seed = 0
 ) -> Tensor:
     """Grad-CAM++ weights from mean derivatives over ``samples`` noisy pictures; M comes from the clean picture.
 
@@ -193,7 +192,5 @@ def smooth_grad_cam_plus_plus(
     the draws. The derivatives are powers of gradients, which is exact behind piecewise linear layers alone, see
     :func:`grad_cam_plus_plus`. Returns [B, K].
     """
-    if samples < 1 or noise < 0:
-        raise ValueError(f"samples={samples}, noise={noise}: expected samples >= 1 and noise >= 0.")
     d1, d2, d3 = trace.noisy_moments(target, samples, noise, seed)
     return plus_plus_weights(d1, d2, d3, trace.activations)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from camlib import framework
-from camlib.engine.masking import Masking, blend, blurred, upsampled
+from camlib.engine.masking import Masking, Passes, blend, blurred
 from camlib.engine.scoring import Writer
+from camlib.options import Count, Percent, Pixels, Seed, Share
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
 from camlib.weights.budget import Read, budgeted
@@ -21,7 +24,6 @@ _FORMS = {
     "product": lambda s, k, q: s * k * q,  # eq. 6
     "mixed": lambda s, k, q: (s + k) * q,  # eq. 8
 }
-_SCALES = ("minmax", "max", "maxabs", "none")
 
 
 @method(
@@ -37,18 +39,18 @@ def sa_cam(
     trace: Trace,
     target: Tensor,
     *,
-    perturbation: str = "constant",
+    perturbation: Literal["constant", "noise", "blur"] = "constant",
     lambda1: float = 1.0,
     lambda2: float = 1.0,
-    tau: float = 0.5,
-    fill: str = "white",
-    scale: str = "minmax",
-    form: str = "sum",
+    tau: Share = 0.5,
+    fill: Literal["white", "mean", "black"] = "white",
+    scale: Literal["minmax", "max", "maxabs", "none"] = "minmax",
+    form: Literal["sum", "score-gradient", "product", "mixed"] = "sum",
     softmax: bool = True,
     exact: bool = False,
-    sigma: float = 10.0,
-    seed: int = 0,
-    passes: int | None = None,
+    sigma: Pixels = 10.0,
+    seed: Seed = 0,
+    passes: Passes = None,
 ) -> Tensor | Detailed:
     """Self-attention weights: the score S of key area and perturbed picture plus the attention of gradients, [B, K].
 
@@ -67,20 +69,7 @@ def sa_cam(
             :func:`camlib.weights.gradient.grad_cam_plus_plus`; it matters behind layers that are not piecewise linear.
         sigma, seed: of the blur in pixels, of the noise.
         passes: a budget for each of the two kinds of masked pictures, as for ``score-cam``.
-
-    Raises:
-        ValueError: an option has another value than those named.
     """
-    for name, given, allowed in (
-        ("perturbation", perturbation, tuple(_PERTURBATIONS)),
-        ("scale", scale, _SCALES),
-        ("form", form, tuple(_FORMS)),
-        ("fill", fill, ("white", "mean", "black")),
-    ):
-        if given not in allowed:
-            raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
-    if not 0 <= tau <= 1:
-        raise ValueError(f"tau={tau}: expected a threshold in [0, 1].")
     perturbed = _perturbed(perturbation, sigma, seed, passes)
     key_area = Masking("key-area", filler=fill, threshold=tau, passes=passes)
     s = attention_score(trace, target, key_area, perturbed)
@@ -147,10 +136,10 @@ def group_cam(
     trace: Trace,
     target: Tensor,
     *,
-    groups: int = 32,
-    theta: float | None = 70.0,
-    kernel: int = 51,
-    sigma: float = 50.0,
+    groups: Count = 32,
+    theta: Percent | None = 70.0,
+    kernel: Count = 51,
+    sigma: Pixels = 50.0,
 ) -> Tensor:
     """Σ_l a_l M_l over groups of channels, a_l the rise of probability over the blurred picture, [B, h, w].
 
@@ -162,13 +151,10 @@ def group_cam(
         kernel, sigma: size and standard deviation of the Gaussian blur, in pixels.
 
     Raises:
-        ValueError: groups below 1, theta outside [0, 100], an even kernel or a sigma that is not positive.
+        ValueError: an even kernel.
     """
-    if groups < 1 or (theta is not None and not 0 <= theta <= 100) or kernel % 2 == 0 or kernel < 1 or not sigma > 0:
-        raise ValueError(
-            f"groups={groups}, theta={theta}, kernel={kernel}, sigma={sigma}: expected groups >= 1, theta in [0, 100] "
-            f"or None, an odd kernel and sigma > 0."
-        )
+    if kernel % 2 == 0:
+        raise ValueError(f"kernel={kernel}: expected an odd number of pixels.")
     maps = _group_maps(trace, target, groups, theta)
     weights = torch.zeros(maps.shape[:2]).to(maps)
     for b in range(len(maps)):
@@ -190,8 +176,8 @@ def _group_maps(trace: Trace, target: Tensor, groups: int, theta: float | None) 
 def _rises(trace: Trace, b: int, target: int, maps: Tensor, blur: tuple[int, float]) -> Tensor:
     """ReLU(p(blurred picture with group l in focus) − p(blurred picture)) of each live group, [n]."""
     picture = trace.inputs[b].to(maps)
-    filler, size = blurred(picture, blur[1], blur[0] // 2), tuple(picture.shape[-2:])
-    masks = torch.cat([maps.new_zeros(1, *size), framework.normalize(upsampled(maps, size))[0]])
+    filler = blurred(picture, blur[1], blur[0] // 2)
+    masks = torch.cat([maps.new_zeros(1, *trace.size), framework.normalize(trace.enlarged(maps))[0]])
 
     def write(buffer: Tensor, start: int, stop: int) -> None:
         blend(picture, masks[start:stop], filler, buffer)

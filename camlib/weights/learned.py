@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from camlib.layers import evaluating
+from camlib.layers import unwrapped
 from camlib.registry import method
 from camlib.trace import Trace
 from camlib.zoo.lfi import LFINetwork
@@ -28,7 +28,7 @@ def lfi_cam(trace: Trace, target: Tensor) -> Tensor:
     Returns [B, K], positive, sum 1. The branch knows no class: the map is the same whatever the target is. Raises
     ValueError on a network without the branch, and at another layer than the one that the branch reads.
     """
-    module = trace.network.module
+    module = unwrapped(trace.network.module)
     if not isinstance(module, LFINetwork):
         raise ValueError(
             f"LFI-CAM reads the attention branch of a network that was trained with it; {trace.network.name} has none. "
@@ -41,5 +41,5 @@ def lfi_cam(trace: Trace, target: Tensor) -> Tensor:
             f"LFI-CAM weighs the feature maps of layer {read.name!r}, the ones that the branch of {trace.network.name} "
             f"reads; given {trace.layer.name!r}. Pass layer={read.name!r}."
         )
-    with torch.inference_mode(False), torch.no_grad(), evaluating(module):
+    with trace.ready.held() as module, torch.no_grad():
         return module.attention(trace.inputs, trace.maps).weights.to(trace.activations.dtype)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from camlib import framework
 from camlib.engine.scoring import progress
+from camlib.options import Count, Positive
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
 
@@ -21,7 +22,7 @@ from camlib.trace import Trace
     summary="w = softmax(u), u climbing to the largest logit of class c behind the map as a mask",
     relu=False,
 )
-def opti_cam(trace: Trace, target: Tensor, *, steps: int = 100, learning_rate: float = 0.1) -> Detailed:
+def opti_cam(trace: Trace, target: Tensor, *, steps: Count = 100, learning_rate: Positive = 0.1) -> Detailed:
     """w = softmax(u) with u* = argmax_u y_c(x · n(up(Σ_k softmax(u)_k M_k))), by Adam, [B, K], positive, sum 1.
 
     n scales to [0, 1] and up enlarges to the picture. u starts at 0, the map at the mean of all channels; nothing is
@@ -33,12 +34,7 @@ def opti_cam(trace: Trace, target: Tensor, *, steps: int = 100, learning_rate: f
         trace, target: as for every method.
         steps: of Adam, each one forward and one backward pass of the whole network for each picture.
         learning_rate: of Adam.
-
-    Raises:
-        ValueError: steps below 1 or a learning rate that is not positive.
     """
-    if steps < 1 or not learning_rate > 0:
-        raise ValueError(f"steps={steps}, learning_rate={learning_rate}: expected steps >= 1 and a positive rate.")
     weights, details = torch.zeros(trace.live.shape).to(trace.activations), []
     with progress(steps * len(target), "opti-cam") as advance:
         for b in range(len(target)):
@@ -59,7 +55,7 @@ class _Climb:
         with torch.inference_mode(False):
             self.picture = trace.inputs[b : b + 1].clone()
             self.maps = trace.activations[b : b + 1, channels.clone()].clone()
-        self.scorer, self.target = trace.scorer(), target
+        self.scorer, self.target, self.enlarge = trace.scorer(), target, trace.enlarged
 
     def run(self, steps: int, rate: float, advance) -> tuple[Tensor, float, float]:
         """(weights [n], logit behind the first mask, logit behind the last one)."""
@@ -77,6 +73,5 @@ class _Climb:
     def _logit(self, u: Tensor) -> Tensor:
         """The class's logit behind the scaled, enlarged map (eq. 10)."""
         weighted = framework.class_activation_map(u.softmax(dim=1), self.maps)
-        enlarged = framework.upsample(weighted, tuple(self.picture.shape[-2:]))
-        mask, _ = framework.normalize(enlarged)
-        return self.scorer.run(self.picture * mask[:, None].to(self.picture))[0, self.target]
+        mask, _ = framework.normalize(self.enlarge(weighted))
+        return self.scorer.run(self.picture * mask.to(self.picture))[0, self.target]

@@ -6,12 +6,14 @@ Both make N masked pictures for each live channel, N·K passes in all, once for 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from camlib.engine.masking import Masking, blend, masks_of
 from camlib.engine.scoring import Writer, progress
+from camlib.options import Count, NotNegative, Seed
 from camlib.registry import method
 from camlib.trace import Trace
 from camlib.weights.score import softmax_over_live
@@ -21,8 +23,8 @@ PATHS: dict[str, Callable[[int, int], float]] = {
     "linear": lambda i, n: i / n,
 }
 """Factor of the mask in step i = 1 … n of IS-CAM."""
-NOISY = ("mask", "picture")
-WEIGHTINGS = ("softmax", "probability")
+Path = Literal["cumulative", "linear"]
+Weighting = Literal["softmax", "probability"]
 
 
 @method(
@@ -35,7 +37,7 @@ WEIGHTINGS = ("softmax", "probability")
     summary="w = softmax over channels of the mean logit along N strengths of each mask",
 )
 def is_cam(
-    trace: Trace, target: Tensor, *, steps: int = 10, path: str = "cumulative", weighting: str = "softmax"
+    trace: Trace, target: Tensor, *, steps: Count = 10, path: Path = "cumulative", weighting: Weighting = "softmax"
 ) -> Tensor:
     """Score-CAM integrated over the strength of each mask: mean score of x · (t_i H_k) for i = 1 … N, [B, K].
 
@@ -46,19 +48,15 @@ def is_cam(
             original (both programs found have it so); "linear", t_i = i/N, from black to Score-CAM's mask.
         weighting: "softmax" over the live channels of the mean logit (a baseline's logit, subtracted from all of them,
             changes nothing); "probability", the mean softmax probability of the class, as Score-CAM's.
-
-    Raises:
-        ValueError: steps below 1, another path or weighting.
     """
-    if steps < 1 or path not in PATHS:
-        raise ValueError(f"steps={steps}, path={path!r}: expected steps >= 1 and one of {tuple(PATHS)}.")
     factors = [PATHS[path](i, steps) for i in range(1, steps + 1)]
 
     def masked(b: int, channels: Tensor, draw: int) -> Writer:
-        picture, maps = trace.inputs[b].to(trace.activations.dtype), trace.activations[b, channels]
+        picture = trace.inputs[b].to(trace.activations.dtype)
+        maps = trace.unfolded(trace.activations[b, channels])
 
         def write(buffer: Tensor, start: int, stop: int) -> None:
-            masks = masks_of(maps[start:stop], tuple(picture.shape[-2:]), Masking())
+            masks = masks_of(maps[start:stop], trace.size, Masking())
             blend(picture, masks.mul_(factors[draw]), None, buffer)
 
         return write
@@ -79,11 +77,11 @@ def ss_cam(
     trace: Trace,
     target: Tensor,
     *,
-    samples: int = 35,
-    sigma: float = 2.0,
-    noise: str = "mask",
-    weighting: str = "softmax",
-    seed: int = 0,
+    samples: Count = 35,
+    sigma: NotNegative = 2.0,
+    noise: Literal["mask", "picture"] = "mask",
+    weighting: Weighting = "softmax",
+    seed: Seed = 0,
 ) -> Tensor:
     """Score-CAM smoothed by noise: mean score of x · (H_k + δ_n) or of x · H_k + δ_n over N draws of δ, [B, K].
 
@@ -96,23 +94,17 @@ def ss_cam(
             the class (the authors' program).
         seed: of the draws. The N draws are the same for every channel and picture, so that channels differ by their
             maps alone and a batch gives what single pictures give.
-
-    Raises:
-        ValueError: samples below 1, a negative sigma, another place of the noise or weighting.
     """
-    if samples < 1 or not sigma >= 0 or noise not in NOISY:
-        raise ValueError(
-            f"samples={samples}, sigma={sigma}, noise={noise!r}: expected samples >= 1, sigma >= 0 and one of {NOISY}."
-        )
-    shape = tuple(trace.inputs.shape[-2:]) if noise == "mask" else tuple(trace.inputs.shape[1:])
+    shape = trace.size if noise == "mask" else tuple(trace.inputs.shape[1:])
 
     def masked(b: int, channels: Tensor, draw: int) -> Writer:
-        picture, maps = trace.inputs[b].to(trace.activations.dtype), trace.activations[b, channels]
+        picture = trace.inputs[b].to(trace.activations.dtype)
+        maps = trace.unfolded(trace.activations[b, channels])
         generator = torch.Generator().manual_seed(seed * samples + draw)
         delta = sigma * torch.randn(shape, generator=generator).to(picture)
 
         def write(buffer: Tensor, start: int, stop: int) -> None:
-            masks = masks_of(maps[start:stop], tuple(picture.shape[-2:]), Masking())
+            masks = masks_of(maps[start:stop], trace.size, Masking())
             blend(picture, masks.add_(delta) if noise == "mask" else masks, None, buffer)
             if noise == "picture":
                 buffer.add_(delta)
@@ -134,8 +126,6 @@ def _weights(
 
     ``masked(b, channels, draw)`` writes picture b masked by each of the channels in one of the draws.
     """
-    if weighting not in WEIGHTINGS:
-        raise ValueError(f"weighting={weighting!r}: expected one of {WEIGHTINGS}.")
     probabilities = weighting == "probability"
 
     def means() -> Tensor:

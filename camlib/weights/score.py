@@ -6,16 +6,18 @@ All of them read the same K forward passes (:meth:`Trace.masked_logits`), which 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from camlib.engine.masking import Masking, filler_of
+from camlib.engine.masking import Filler, Kind, Masking, Order, Passes, Precision, filler_of
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
 from camlib.weights.budget import Read, budgeted
 
 _V1, _V2 = "Wang et al. 2019", "Wang et al. 2020"
-SCORES = ("probability", "logit")
+Score = Literal["probability", "logit"]
 """What a class's score can be."""
 
 
@@ -32,12 +34,12 @@ def score_cam(
     trace: Trace,
     target: Tensor,
     *,
-    masks: str = "scaled",
+    masks: Kind = "scaled",
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor | Detailed:
     """Softmax probability of the target class for each masked picture, [B, K], in [0, 1].
 
@@ -69,10 +71,10 @@ def score_cam_cic(
     target: Tensor,
     *,
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor | Detailed:
     """Channel-wise increase of confidence: masked picture minus blank picture (all ``filler``), [B, K], in [-1, 1].
 
@@ -96,23 +98,20 @@ def score_cam_softmax(
     trace: Trace,
     target: Tensor,
     *,
-    score: str = "logit",
+    score: Score = "logit",
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor | Detailed:
     """Softmax over the live channels of the target's logit, [B, K], sums to 1; so read pytorch-grad-cam and torchcam.
 
     The algorithm also subtracts the logit of a blank picture, which a softmax does not notice. ``score="probability"``
     puts the probability there, as Wang et al. 2019 print it for captions (below eq. 8). Numbers in [0, 1] leave a
     softmax no weight above e = 2.72 times another: the map is close to the plain sum of all channels.
-    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``. Raises ValueError
-    for another ``score``.
+    ``align_corners``, ``order``, ``filler``, ``precision`` and ``passes`` are those of ``score-cam``.
     """
-    if score not in SCORES:
-        raise ValueError(f"score={score!r}: expected one of {SCORES}.")
     masking = Masking("scaled", align_corners, order, filler, precision=precision, passes=passes)
     weights = softmax_over_live(masked_scores(trace, target, masking, score), trace.live)
     return budgeted(trace, target, weights, Read(masking, score, softmax=True))
@@ -132,10 +131,10 @@ def score_cam_raw(
     target: Tensor,
     *,
     align_corners: bool = False,
-    order: str = "upsample-first",
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    order: Order = "upsample-first",
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor | Detailed:
     """Logit of the target class for each masked picture, [B, K]; it does not tell classes apart, says the paper.
 
@@ -160,9 +159,9 @@ def score_cam_binary(
     target: Tensor,
     *,
     align_corners: bool = False,
-    filler: str = "mean",
-    precision: str = "float32",
-    passes: int | None = None,
+    filler: Filler = "mean",
+    precision: Precision = "float32",
+    passes: Passes = None,
 ) -> Tensor | Detailed:
     """Softmax probability for pictures masked by 1[upsampled map > 0], [B, K], in [0, 1].
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
 from camlib.engine.deeplift import contributions
@@ -27,17 +29,14 @@ SCORES = {"rest": _rest, "logit": logit_of}
     passes="1 forward + 2 backward",
     summary="w_k = mean of (g − ½ Hessian · M)_k for the score y_c + ln p_c",
 )
-def shapley_cam(trace: Trace, target: Tensor, *, score: str = "rest") -> Tensor:
+def shapley_cam(trace: Trace, target: Tensor, *, score: Literal["rest", "logit"] = "rest") -> Tensor:
     """Shapley value to second order, w_k = 1/(hw) Σ_ij (g − ½ 𝐇M)_kij with gradient g and Hessian 𝐇 of the score.
 
     The value of a feature map in a game whose players are the activations and whose value is the score, by Taylor's
     series at M. ``score="rest"`` is the paper's utility y_c + ln p_c, which knows the other classes; ``"logit"`` is y_c
     alone. Behind ReLU layers y_c is piecewise linear: its Hessian is 0 and the logit's ShapleyCAM is Grad-CAM. With
     "rest" the Hessian is the softmax's, and two things differ at once, the score and the second order. Returns [B, K].
-    Raises ValueError for another ``score``.
     """
-    if score not in SCORES:
-        raise ValueError(f"score={score!r}: expected one of {tuple(SCORES)}.")
     g, curved = trace.hessian_product(SCORES[score](target), trace.activations)
     return (g - curved / 2).mean(dim=(2, 3))
 
@@ -59,5 +58,5 @@ def lift_cam(trace: Trace, target: Tensor) -> Detailed:
     :func:`camlib.engine.deeplift.contributions`; the detail "completeness_error" says how far they are from it, as a
     share of the largest of |y_c|, |y_c(0)| and their difference. Behind a linear layer it is Ablation-CAM's drop.
     """
-    shares, errors = contributions(trace.network, trace.layer, trace.inputs, target)
-    return Detailed(shares.sum(dim=(2, 3)), tuple({"completeness_error": error} for error in errors))
+    shares, errors = contributions(trace.network, trace.ready, trace.layer, trace.inputs, target)
+    return Detailed(trace.folded(shares).sum(dim=(2, 3)), tuple({"completeness_error": error} for error in errors))

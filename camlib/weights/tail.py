@@ -11,8 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from camlib.engine.scoring import Writer
+from camlib.options import Inside
 from camlib.registry import method
 from camlib.trace import Trace
+from camlib.weights.score import Score
 
 _KERNEL = torch.tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]) / 16
 
@@ -53,13 +55,11 @@ def ablation_cam(trace: Trace, target: Tensor, *, signed: bool = False) -> Tenso
     makes="map",
     relu=False,
 )
-def recipro_cam(trace: Trace, target: Tensor, *, gaussian: bool = False, score: str = "probability") -> Tensor:
+def recipro_cam(trace: Trace, target: Tensor, *, gaussian: bool = False, score: Score = "probability") -> Tensor:
     """Score of the target class when all positions but one are set to 0, [B, h, w].
 
     ``gaussian`` stamps the position's features with a 3x3 binomial kernel; ``score`` is "probability" or "logit".
     """
-    if score not in ("probability", "logit"):
-        raise ValueError(f"score={score!r}: expected 'probability' or 'logit'.")
     h, w = trace.activations.shape[-2:]
     stamps = torch.eye(h * w).view(h * w, 1, h, w)
     if gaussian:
@@ -84,14 +84,12 @@ def recipro_cam(trace: Trace, target: Tensor, *, gaussian: bool = False, score: 
     passes="1 forward + 1 backward + 2K tails",
     summary="w_k = exp(score of the group of map k) · mean g_k − 0.5, both scaled to [0, 1]",
 )
-def fd_cam(trace: Trace, target: Tensor, *, quantile: float = 0.95) -> Tensor:
+def fd_cam(trace: Trace, target: Tensor, *, quantile: Inside = 0.95) -> Tensor:
     """Grad-CAM's weight times a score of each channel's group switched on and off, [B, K].
 
     The group of a channel are the channels whose cosine similarity to it is above the ``quantile`` of its
-    similarities. Raises ValueError for a quantile outside (0, 1).
+    similarities.
     """
-    if not 0 < quantile < 1:
-        raise ValueError(f"quantile={quantile}: expected a number between 0 and 1, such as 0.95.")
     count = trace.activations.shape[1]
 
     def write(b: int) -> Writer:

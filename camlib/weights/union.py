@@ -11,21 +11,21 @@ one changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from camlib import framework
-from camlib.engine.masking import Masking, blend, filler_of
+from camlib.engine.masking import Filler, Masking, Passes, blend, filler_of
 from camlib.engine.scoring import Writer
+from camlib.options import Percent
 from camlib.registry import Detailed, method
 from camlib.trace import Trace
 from camlib.weights.budget import Read, details_of, map_errors
-from camlib.weights.score import SCORES, blank_logits, blank_probabilities, masked_scores, of_class, scores_of
+from camlib.weights.score import Score, blank_logits, blank_probabilities, masked_scores, of_class, scores_of
 
 __all__ = ["Union", "amd", "ams", "amu", "blank_probabilities", "kept_probabilities", "region_map", "union_cam"]
-
-RECTIFIED = ("region", "both", "neither")
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ def amu(
         clamp: count a negative weight as 0. With negative weights the sum can be a map upside down, which the scaling
             to [0, 1] then shows.
     """
-    size = tuple(trace.inputs.shape[-2:])
-    denoised, region = _scaled(denoised, size), _scaled(region, size)
+    denoised, region = _scaled(trace, denoised), _scaled(trace, region)
     beta = _added(trace, target, torch.stack([denoised, region], dim=1), filler, score)
     beta = beta.clamp(min=0) if clamp else beta
     weights = beta[:, :, None, None]
@@ -125,7 +124,7 @@ def ams(
     Returns (map [B, h, w], weight of the union [B], whether the union won [B]); a tie goes to the region map, also the
     one where the denoised map has weight 0 and the union is the region map.
     """
-    scaled = _scaled(union.union, tuple(trace.inputs.shape[-2:]))
+    scaled = _scaled(trace, union.union)
     mask = scaled if rescale else union.union
     beta = _added(trace, target, mask[:, None], filler, score)[:, 0]
     won = (beta > union.beta_region) & (union.beta_denoised != 0)
@@ -145,21 +144,21 @@ def _added(trace: Trace, target: Tensor, maps: Tensor, filler: str, score: str) 
 
 def _kept_logits(trace: Trace, maps: Tensor, filler: str) -> Tensor:
     """Logits of the pictures that maps [B, n, h, w] let through, [B, n, C]."""
-    size, masking = tuple(trace.inputs.shape[-2:]), Masking(filler=filler)
+    masking = Masking(filler=filler)
 
     def write(b: int) -> Writer:
         picture = trace.inputs[b].to(maps)
-        back, masks = filler_of(trace.network, picture, masking), framework.upsample(maps[b], size)
+        back, masks = filler_of(trace.network, picture, masking), trace.enlarged(maps[b])
         return lambda buffer, start, stop: blend(picture, masks[start:stop], back, buffer)
 
     return trace.picture_logits(None, maps.shape[1], write, "maps as masks")
 
 
-def _scaled(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _scaled(trace: Trace, maps: Tensor) -> Tensor:
     """Maps [B, h, w] scaled so that their upsampled versions fill [0, 1]; flat maps become zeros."""
-    large = framework.upsample(maps, size)
+    large = trace.enlarged(maps)
     flat = framework.normalize(large)[1]
-    low, high = large.amin(dim=(1, 2)), large.amax(dim=(1, 2))
+    low, high = large.flatten(1).amin(dim=1), large.flatten(1).amax(dim=1)
     span = torch.where(flat, torch.inf, high - low)
     return (maps - torch.where(flat, 0.0, low)[:, None, None]) / span[:, None, None]
 
@@ -179,13 +178,13 @@ def union_cam(
     trace: Trace,
     target: Tensor,
     *,
-    theta: float = 10.0,
-    filler: str = "mean",
-    score: str = "probability",
+    theta: Percent = 10.0,
+    filler: Filler = "mean",
+    score: Score = "probability",
     clamp: bool = True,
     rescale: bool = True,
-    rectified: str = "region",
-    passes: int | None = None,
+    rectified: Literal["region", "both", "neither"] = "region",
+    passes: Passes = None,
 ) -> Detailed:
     """The map that :func:`ams` selects, [B, h, w], with the branch that won and the weights as details.
 
@@ -200,13 +199,7 @@ def union_cam(
         rectified: which maps get a ReLU: "region" (eq. 2 prints none, Score-CAM's eq. 5 one), "both" or "neither".
             It matters where feature maps have negative values, and nowhere else.
         passes: a budget for the region map, as for ``score-cam``; the details tell of that map's error.
-
-    Raises:
-        ValueError: an option has another value than those named.
     """
-    for name, given, allowed in (("score", score, SCORES), ("rectified", rectified, RECTIFIED)):
-        if given not in allowed:
-            raise ValueError(f"{name}={given!r}: expected one of {allowed}.")
     denoised = amd(trace, target, theta)
     denoised = denoised.relu() if rectified == "both" else denoised
     region = region_map(trace, target, filler, score, rectified != "neither", passes)

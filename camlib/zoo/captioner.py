@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from camlib.data.scenes import WORDS, Scenes
-from camlib.layers import evaluating
+from camlib.layers import unwrapped
 from camlib.networks import Network
 from camlib.pictures import Picture
 from camlib.zoo.designs import design
@@ -181,7 +181,7 @@ class Captioner:
     """
 
     def __init__(self, network: Network) -> None:
-        if not isinstance(network.module, CaptionNetwork):
+        if not isinstance(unwrapped(network.module), CaptionNetwork):
             raise TypeError(
                 f"A Captioner takes a camlib.Network of a CaptionNetwork; given one of "
                 f"{type(network.module).__name__}. camlib.load_network('scenes-captions') is one."
@@ -197,9 +197,9 @@ class Captioner:
 
     def captions(self, inputs: Tensor) -> list[str]:
         """Sentences of a ready batch [B, 3, H, W]; one that has not stopped after LONGEST words is cut."""
-        inputs, module = self.network.check_batch(inputs), self.network.module
+        inputs = self.network.check_batch(inputs)
         said = torch.empty(len(inputs), 0, dtype=torch.long, device=inputs.device)
-        with torch.inference_mode(False), torch.no_grad(), evaluating(module):
+        with self.network.held() as module, torch.no_grad():
             seen = module.encoder(inputs)
             for _ in range(LONGEST):
                 word = module.log_probabilities(seen, said)[:, -1].argmax(dim=1, keepdim=True)

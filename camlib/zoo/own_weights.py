@@ -43,8 +43,7 @@ def network_of(
     if classes is not None:
         names = [line.strip() for line in Path(classes).read_text(encoding="utf-8").splitlines() if line.strip()]
         network = Network(network.module, network.target_layer, network.transform, names, network.name)
-    network.module.to(device)
-    return network
+    return network.to(device)
 
 
 def _with_file(name: str, file: Path) -> Network:

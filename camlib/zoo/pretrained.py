@@ -4,19 +4,13 @@
 from __future__ import annotations
 
 import difflib
-import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from zipfile import is_zipfile
 
 import timm
 import torch
 import torchvision
-from huggingface_hub import constants, try_to_load_from_cache
-from safetensors import SafetensorError
 from torch import nn
 from torchvision.models import WeightsEnum, get_model, get_model_weights, list_models
 
@@ -24,14 +18,15 @@ from camlib import checkpoints
 from camlib.checkpoints import WeightsUnavailable
 from camlib.data.classes import imagenet_classes
 from camlib.data.manifest import weight_file
+from camlib.layers import kept_random_state
 from camlib.networks import Network
 from camlib.pictures import Preprocess
 from camlib.zoo.designs import DESIGNS
+from camlib.zoo.fetching import built, fetched, from_hub, from_url
 from camlib.zoo.trained import load_trained
 
 _LITE = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 _LITE_MEAN, _LITE_STD = (0.498,) * 3, (0.502,) * 3
-_UNUSABLE = (OSError, RuntimeError, ValueError, TypeError, EOFError, UnpicklingError, SafetensorError)
 
 
 def list_networks() -> list[str]:
@@ -40,8 +35,10 @@ def list_networks() -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -> Network:
-    """A classifier by name, in eval mode on the CPU.
+def load_network(
+    name: str, weights: str | None = "default", *, seed: int = 0, device: torch.device | str = "cpu"
+) -> Network:
+    """A classifier by name, in eval mode.
 
     Args:
         name: ``"efficientnet-lite0"``, ``-lite1``, ``-lite2`` (weights come with their packages, nothing is
@@ -52,23 +49,28 @@ def load_network(name: str, weights: str | None = "default", *, seed: int = 0) -
             the name of a torchvision weight enum (``"IMAGENET1K_V2"``), of a tag of timm (``"a1_in1k"``) or of a kept
             stage of a training (``"step-0"``); None for random weights drawn from ``seed``.
         seed: seed of the random weights. The caller's random state is left alone.
+        device: where it runs.
 
     Raises:
-        ValueError: no such network (nearest names are listed), or no such weights.
+        ValueError: no such network (nearest names are listed), no such weights, or no such device.
         WeightsUnavailable: the weights are not on disk and cannot be downloaded, or the file is damaged.
     """
     if not isinstance(name, str):
         raise TypeError(f"A network is named by a string; given {type(name).__name__}. Wrap modules: Network(module).")
-    with torch.inference_mode(False):
-        if name in _LITE:
-            return _lite(name, weights, seed)
-        if name in DESIGNS:
-            return _trained(name, weights, seed)
-        if name in list_models(module=torchvision.models):
-            return _torchvision(name, weights, seed)
-        bare = name.removeprefix("timm/")
-        if timm.is_model(bare) and ("." not in bare or bare in timm.list_pretrained(bare)):
-            return _timm(bare, weights, seed)
+    with torch.inference_mode(False), kept_random_state():
+        return _by_name(name, weights, seed).to(device)
+
+
+def _by_name(name: str, weights: str | None, seed: int) -> Network:
+    if name in _LITE:
+        return _lite(name, weights, seed)
+    if name in DESIGNS:
+        return _trained(name, weights, seed)
+    if name in list_models(module=torchvision.models):
+        return _torchvision(name, weights, seed)
+    bare = name.removeprefix("timm/")
+    if timm.is_model(bare) and ("." not in bare or bare in timm.list_pretrained(bare)):
+        return _timm(bare, weights, seed)
     near = difflib.get_close_matches(bare, list_networks(), n=5, cutoff=0.5)
     raise ValueError(f"No network is called {name!r}. Nearest: {', '.join(near) or 'none'}; see list_networks().")
 
@@ -170,8 +172,7 @@ def published_weights(name: str, weights: str = "default") -> WeightsEnum:
 
 def checkpoint_file(name: str) -> Path:
     """Where the default weights of a torchvision classifier lie, or will lie when they are fetched."""
-    checkpoint = _from_url(repr(name), published_weights(name).url)
-    return checkpoint.folder / checkpoint.file
+    return from_url(repr(name), published_weights(name).url).path
 
 
 def _torchvision(name: str, weights: str | None, seed: int) -> Network:
@@ -181,9 +182,9 @@ def _torchvision(name: str, weights: str | None, seed: int) -> Network:
         module = _seeded(lambda: get_model(name, weights=None, **extra), seed)
     else:
         argument = repr(name) if weights == "default" else f"{name!r}, weights={entry.name!r}"
-        checkpoint = _from_url(argument, entry.url)
-        module = _downloaded(lambda: get_model(name, weights=entry), checkpoint).eval()
-        file = checkpoint.folder / checkpoint.file
+        checkpoint = fetched(from_url(argument, entry.url))
+        verified = checkpoints.admit(name, checkpoint.path)  # before anything in it is read
+        module = built(lambda: get_model(name, weights=entry), checkpoint).eval()
     known_transform = entry.transforms()
     side = getattr(module, "image_size", known_transform.crop_size[0])  # a ViT takes one size only
     preprocess = Preprocess(
@@ -194,7 +195,7 @@ def _torchvision(name: str, weights: str | None, seed: int) -> Network:
     )
     network = Network(module, None, preprocess, entry.meta["categories"], _label(name, weights, seed))
     if weights is not None:
-        network.verified = checkpoints.admit(name, file)
+        network.verified = verified
     return network
 
 
@@ -210,13 +211,13 @@ def _timm(name: str, weights: str | None, seed: int) -> Network:
         source = timm.get_pretrained_cfg(name)
         argument = f"{f'timm/{name}'!r}"
         if source is not None and source.hf_hub_id:
-            checkpoint = _from_hub(argument, source.hf_hub_id, source.hf_hub_filename)
+            checkpoint = from_hub(argument, source.hf_hub_id, source.hf_hub_filename)
         elif source is not None and source.url:
-            checkpoint = _from_url(argument, source.url)
+            checkpoint = fetched(from_url(argument, source.url))
         else:
             raise ValueError(f"timm has no pretrained weights of {name}. Use weights=None for random weights.")
         overlay = {"file": checkpoint.found} if checkpoint.found else None  # spares timm a look at the Hub
-        module = _downloaded(
+        module = built(
             lambda: timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay), checkpoint
         ).eval()
     config = timm.data.resolve_model_data_config(module)
@@ -224,67 +225,3 @@ def _timm(name: str, weights: str | None, seed: int) -> Network:
     preprocess = Preprocess(config["input_size"][1:], tuple(config["mean"]), tuple(config["std"]), interpolation)
     classes = imagenet_classes() if getattr(module, "num_classes", None) == 1000 else None
     return Network(module, None, preprocess, classes, _label(name, weights, seed))
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "") in ("1", "ON", "YES", "TRUE") or bool(os.environ.get("CAMLIB_OFFLINE"))
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    """Where pretrained weights come from, and where they lie once they were fetched."""
-
-    argument: str  # of load_network
-    file: str
-    folder: Path
-    variable: str  # environment variable that moves the folder
-    address: str
-    found: str | None  # the file, where it lies there already
-
-
-def _from_url(argument: str, url: str) -> _Checkpoint:
-    folder, file = Path(torch.hub.get_dir(), "checkpoints"), url.rpartition("/")[2]
-    found = str(folder / file) if (folder / file).exists() else None
-    return _Checkpoint(argument, file, folder, "TORCH_HOME", url, found)
-
-
-def _from_hub(argument: str, repository: str, file: str | None) -> _Checkpoint:
-    files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
-    cached = [try_to_load_from_cache(repository, each) for each in files]
-    found = next((path for path in cached if isinstance(path, str)), None)
-    folder = Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}")
-    return _Checkpoint(argument, files[0], folder, "HF_HOME", repository, found)
-
-
-def _refuse_code(file: str) -> None:
-    """Raise UnpicklingError for a pickle that holds more than weights: who builds the network would execute it."""
-    if not file.endswith(".safetensors"):
-        torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file))
-
-
-def _downloaded(build: Callable[[], nn.Module], checkpoint: _Checkpoint) -> nn.Module:
-    """Build with pretrained weights; what stands in the way becomes one error that says how to go on."""
-    call = f"camlib.load_network({checkpoint.argument})"
-    instead = (
-        f"or use camlib.load_network({checkpoint.argument.partition(',')[0]}, weights=None) for random weights, or "
-        f"'efficientnet-lite0', whose weights are installed already."
-    )
-    missing = (
-        f"The weights of {call} are not here: {checkpoint.file!r} is looked for in {checkpoint.folder}, and "
-        f"downloading it from {checkpoint.address} {{why}}. With a connection, {call} fetches it once; without one, "
-        f"copy it there from another machine ({checkpoint.variable} moves the folder), {instead}"
-    )
-    if not checkpoint.found and _offline():
-        raise WeightsUnavailable(missing.format(why="is switched off (CAMLIB_OFFLINE or HF_HUB_OFFLINE is set)"))
-    try:
-        if checkpoint.found:
-            _refuse_code(checkpoint.found)
-        return build()
-    except _UNUSABLE as error:
-        what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-        if checkpoint.found:
-            raise WeightsUnavailable(
-                f"{checkpoint.file!r} in {checkpoint.folder} cannot be used as the weights of {call} ({what}). "
-                f"Delete it, so that the next call fetches it again, {instead}"
-            ) from error
-        raise WeightsUnavailable(missing.format(why=f"failed ({what})")) from error

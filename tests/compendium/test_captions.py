@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
-from camlib.compendium.captions import caption_text, fill, placeholders, refuse_unknown
+from camlib.compendium.captions import caption_text, fill, placeholders, provenance, reading, refuse_unknown
 from camlib.compendium.claims import CLAIMS
 from camlib.compendium.items import ITEMS, find_item
 from camlib.metrics import Interval
 
+TEXTS = ("caption", "finding", "read", "differs", "network", "data")
 WHERE = "sca-fig-10 in items.toml"
 
 
@@ -58,19 +59,25 @@ def test_names_of_placeholders():
 
 
 def test_every_template_of_the_compendium_can_be_read():
-    texts = [getattr(item, name) for item in ITEMS.values() for name in ("caption", "differs", "network", "data")]
+    texts = [getattr(item, name) for item in ITEMS.values() for name in TEXTS]
     texts += [text for claim in CLAIMS.values() for text in (claim.claim, claim.ours)]
     assert all("" not in placeholders(text) for text in texts)
 
 
-def test_the_caption_says_everything():
-    entry = {"caption": "What is seen.", "network": "lite0", "data": "goose", "n": 1, "seed": None, "differs": None}
-    assert (
-        caption_text(find_item("sca-fig-01"), entry)
-        == "**sca-fig-01.** What is seen. *Network lite0; data goose; n = 1.*"
-    )
-    entry |= {"seed": 0, "differs": "another network", "not_comparable": "random weights"}
+def test_the_caption_says_everything_in_order():
+    entry = {"caption": "What is seen", "network": "lite0", "data": "goose", "n": 1, "seed": None, "differs": None}
+    title = find_item("sca-fig-01").title
     assert caption_text(find_item("sca-fig-01"), entry) == (
-        "**sca-fig-01.** What is seen. *Network lite0; data goose; n = 1; seed 0.* "
-        "Differs from the paper: another network **Not comparable:** random weights."
+        f"**{title}.** What is seen. <sub>sca-fig-01 · Network lite0; data goose; n = 1</sub>"
     )
+    entry |= {"seed": 0, "differs": "another network", "not_comparable": "random weights", "finding": "It is so."}
+    assert caption_text(find_item("sca-fig-01"), entry) == (
+        f"**{title}.** *It is so.* What is seen. Differs from the paper: another network. "
+        "**Not comparable:** random weights. <sub>sca-fig-01 · Network lite0; data goose; n = 1; seed 0</sub>"
+    )
+
+
+def test_numbers_in_a_caption_have_true_signs():
+    entry = {"caption": "from -1 to 3 x 3", "network": "", "data": "a-b", "n": 2, "seed": None, "differs": "by -0.5"}
+    assert reading(entry) == "from −1 to 3 × 3. Differs from the paper: by −0.5."
+    assert provenance(entry) == "data a-b; n = 2"

@@ -15,8 +15,8 @@ CELL = """
 import sys
 loaded = {"torch", "captum", "ipywidgets"} <= set(sys.modules)
 import matplotlib.pyplot as plt
-from camlib.compendium import writing
-print(seed, __name__, writing.RESOLUTIONS, loaded)
+from camlib.compendium import pictures
+print(seed, __name__, pictures.DPI, loaded)
 figure, ax = plt.subplots(figsize=(4, 2), dpi=100)
 """
 
@@ -42,7 +42,7 @@ def kernel():
 
 def test_a_forked_kernel_has_loaded_everything_keeps_its_state_and_ends_when_it_is_told(kernel):
     manager, published = kernel
-    assert published["stream"]["text"] == f"4 __main__ ({comparison.DOTS},) True\n"
+    assert published["stream"]["text"] == f"4 __main__ {comparison.DOTS} True\n"
     assert not manager.is_alive()
     assert "error" not in published
 

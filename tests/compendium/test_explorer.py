@@ -40,22 +40,27 @@ def test_every_choice_reaches_the_map(explorer, net):
     assert torch.equal(explorer.explanation.heatmap, expected.heatmap)
     assert explorer.target.label.startswith("goose")
     assert "blocks.4" in explorer.message.value
-    assert "14 x 14" in explorer.message.value
+    assert "14 × 14" in explorer.message.value
 
 
 def test_every_control_shows_its_choice():
     fresh = Explorer()
-    assert fresh.layer.label == "(the network's default: bn2)"
+    assert fresh.layer.label == "last layer (7 × 7 × 1280)"
     assert all(control.index is not None for control in (fresh.photo, fresh.network, fresh.target, fresh.method))
 
 
 def test_view_is_picture_beside_overlay(explorer):
     explorer.photo.value = "bull-mastiff"
     pixels = shown_png(explorer)
-    assert pixels.shape == (224, 448, 3)
+    assert pixels.shape == (708, 1440, 3)
     picture = explorer.explanation.image.permute(1, 2, 0).numpy() * 255
-    assert np.abs(pixels[:, :224] - picture).max() <= 1
-    assert np.abs(pixels[:, 224:] - picture).mean() > 5
+    small = np.asarray(Image.fromarray(pixels[:, :708]).resize((224, 224), Image.Resampling.BOX))
+    assert np.abs(small - picture).mean() < 3
+    assert (pixels[:, 708:732] == 255).all()
+    overlaid = np.asarray(Image.fromarray(pixels[:, 732:]).resize((224, 224), Image.Resampling.BOX)).astype(int)
+    cold = (explorer.explanation.heatmap < 0.01).numpy()
+    assert np.ptp(overlaid, axis=2)[cold].mean() < 12  # gray where nothing is hot
+    assert np.ptp(overlaid, axis=2)[(explorer.explanation.heatmap > 0.7).numpy()].mean() > 40
 
 
 def test_typed_class_wins_and_a_listed_one_takes_over_again(explorer):

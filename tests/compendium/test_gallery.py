@@ -3,11 +3,12 @@
 import re
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from helpers import CLAIM_ROW, ITEM_FACTS
 
 from camlib import paths
-from camlib.compendium import gallery, ledger, manifest, report
+from camlib.compendium import exhibits, gallery, ledger, manifest, report
 from camlib.compendium.items import ITEMS
 
 README = "Title\n<!-- begin:{0} -->\nold\n<!-- end:{0} -->\nbetween\n<!-- begin:claims --><!-- end:claims -->\n"
@@ -27,13 +28,80 @@ def test_gallery_shows_what_is_made_and_what_is_open(made):
     lines = report.gallery()
     assert lines[:2] == ["wrote figures/README.md", "wrote figures/claims.md"]
     text = (made / "figures/README.md").read_text()
-    assert text.startswith(f"# Gallery\n\n3 of {len(ITEMS)} items are made")
-    assert '<img src="sca/sca-fig-01.png"' in text
-    assert "[csv](sca/sca-table-1.csv) · [md](sca/sca-table-1.md) · [03_pooling_cases](../notebooks/" in text
-    assert "| sca-eq-6 | g = w / (hw) | 1e-06 | lite0; cat |" in text
-    assert "| sca-fig-12 | GAP-CAM, Grad-CAM and SCA-CAM on several networks | 04_sca_cam |" in text
-    for name in re.findall(r'(?:src="|\]\()((?!\.\.)[^")]+)', text):
+    assert text.startswith(f"# Gallery\n\n3 of {len(ITEMS)} items are made.")
+    assert "- [SCA-CAM (Si et al. 2021): 1 figure, 1 table](#sca)\n- [Equations and algorithms (1)](#equations)" in text
+    assert '<a href="#sca-fig-01"><img src="sca/sca-fig-01.png" width="160"' in text
+    assert '<img src="sca/sca-fig-01.png" width="720"' in text
+    assert "Tables: [Error rates and last map size of four networks](#sca-table-1)" in text
+    for name in re.findall(r'(?:src="|\]\()((?!\.\.|#)[^")]+)', text):
         assert (made / "figures" / name).exists(), name
+    for link in re.findall(r'(?:href="|\]\()#([^")]+)', text):
+        assert f'<a id="{link}"></a>' in text
+    for id_ in ("sca-fig-01", "sca-table-1"):
+        assert text.count(f"<sub>{id_} ·") == text.count(f"### {ITEMS[id_].title}") == 1
+
+
+def test_a_table_is_shown_itself_with_its_data_behind_a_link(made):
+    report.gallery()
+    text = (made / "figures/README.md").read_text()
+    assert "\n\n| network | error | n | gap |\n| --- | --- | --- | --- |\n| a\\|b | 41.81 | 1 |  |\n" in text
+    assert (
+        "<br>[03_pooling_cases](../notebooks/03_pooling_cases.ipynb) · [data (CSV)](sca/sca-table-1.csv)</sub>" in text
+    )
+
+
+def test_a_long_table_is_folded(made):
+    rows = pd.DataFrame({"row": range(25)})
+    manifest.save(rows, "sca-table-2", **ITEM_FACTS)
+    report.gallery()
+    text = (made / "figures/README.md").read_text()
+    assert "<details>\n<summary>the table, 25 rows</summary>\n\n| row |" in text
+    assert "| 24 |\n\n</details>" in text
+
+
+def test_equations_and_open_items_are_one_folded_table_each(made):
+    report.gallery()
+    text = (made / "figures/README.md").read_text()
+    assert "<summary>1 statements about 1 equations and algorithms</summary>" in text
+    assert "(sca-eq-6) | g = w / (hw) | 1e-06 | lite0; cat | [03_pooling_cases](../notebooks/" in text
+    assert f"<summary>open: {len(ITEMS) - 3}</summary>" in text
+    assert "| sca-fig-12 | GAP-CAM, Grad-CAM and SCA-CAM on several networks | 04_sca_cam |" in text
+
+
+def test_an_item_carries_the_verdicts_of_its_claims(made, figure):
+    manifest.save(figure, "sca-fig-12", **ITEM_FACTS)
+    ledger.enter("sca-localizes-better", **CLAIM_ROW)
+    report.gallery()
+    text = (made / "figures/README.md").read_text()
+    assert (
+        f"### {ITEMS['sca-fig-12'].title}\n\n**✗ does not hold** · [SCA-CAM localizes better](claims.md)\n\n<a href="
+    ) in text
+    assert f"### {ITEMS['sca-fig-01'].title}\n\n<a href=" in text  # whose claims nobody has decided
+
+
+@pytest.mark.parametrize(
+    ("verdict", "mark"),
+    [
+        ("holds", "✓"),
+        ("does not hold", "✗"),
+        ("no difference that matters", "="),
+        ("depends on the layer", "⇄"),
+        ("undecided here", "·"),
+        ("another word", "•"),
+        ("holds, not comparable", "✓"),
+    ],
+)
+def test_every_verdict_has_a_mark(verdict, mark):
+    assert exhibits.badge(verdict) == f"{mark} {verdict}"
+
+
+def test_texts_that_nobody_can_read_are_listed(made, figure, capsys):
+    assert report.main(["texts"]) == 0
+    figure.text(0.5, 0.5, "tiny", fontsize=5)
+    manifest.save(figure, "sca-fig-01", **ITEM_FACTS)
+    capsys.readouterr()
+    assert report.main(["texts"]) == 1
+    assert capsys.readouterr().out == "sca-fig-01: 'tiny' has 5 displayed pixels; the smallest is 9\n"
 
 
 def test_readme_blocks_are_refreshed_and_missing_ones_named(made):
@@ -45,7 +113,8 @@ def test_readme_blocks_are_refreshed_and_missing_ones_named(made):
     assert "\nbetween\n" in text
     assert "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](notebooks/01_feature_maps.ipynb) | 1 of 1 |" in text
     assert "| fig 02\N{EN DASH}06; eq 1 | 02_unified_framework | open |" in text
-    assert "- SCA-CAM localizes better (SCA-CAM (Si et al. 2021)): **does not hold**" in text
+    assert "<!-- begin:claims -->\n1. A finding.\n\nAll 1 claims with effects" in text
+    assert "1 does not hold.\n<!-- end:claims -->" in text
 
 
 def test_a_block_without_an_end_is_an_error(made):
@@ -82,6 +151,7 @@ def test_check_is_silent_after_gallery_and_names_each_fault(made, capsys):
         "sca/sca-fig-01.png: missing; notebook 01_feature_maps makes it",
         "sca/sca-table-1.md: not the file that 03_pooling_cases made",
         "sca/stray.png: no item of the manifest owns it",
+        "figures/README.md: stale; python -m camlib.compendium.report gallery renews it",
         "figures/claims.md: stale; python -m camlib.compendium.report gallery renews it",
         "README.md: a generated block is stale; python -m camlib.compendium.report gallery renews it",
     ]

@@ -86,7 +86,8 @@ def mixed(tmp_path_factory):
 def test_what_notebooks_import_is_there_before_the_first_cell(mixed):
     status, _, complaints, built = mixed
     assert status == 1
-    assert "No module named 'not_there'" in complaints
+    assert "3 of 5 notebooks failed:" in complaints
+    assert "  01_b: ModuleNotFoundError: No module named 'not_there' (" in complaints
     assert outputs(built / "00_a.ipynb")[1][0].text == "['colorsys', 'torch']\n"
 
 

@@ -26,7 +26,8 @@ def test_a_figure_becomes_png_and_pdf_and_an_entry(folder, figure):
     assert {key: entry[key] for key in ITEM_FACTS} == ITEM_FACTS
     assert (entry["notebook"], entry["profile"], entry["kind"]) == ("03_pooling_cases", "offline", "figure")
     with Image.open(folder / "figures/sca/sca-fig-10.png") as picture:
-        assert picture.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert picture.info["dpi"] == pytest.approx((144, 144), abs=0.1)
+        assert picture.width == 1440
         assert "Software" not in picture.info
     assert sorted(path.name for path in (folder / "figures/sca").iterdir()) == [
         "sca-fig-10.pdf",

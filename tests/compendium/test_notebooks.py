@@ -1,13 +1,17 @@
 """Committed notebooks have the properties that comparison needs; the runner and its cleaner make them so."""
 
+import io
 import shutil
 import sys
+from base64 import b64decode, b64encode
 
 import nbformat
 import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
+import camlib
 from camlib import paths
 from camlib.compendium import notebook_cleaner, notebook_runner
 
@@ -105,6 +109,23 @@ def test_cleaner_keeps_what_matters_and_drops_what_changes():
     assert cleaned.metadata == {"kernelspec": notebook_cleaner.KERNEL, "language_info": {"name": "python"}}
     assert notebook == used() | {"cells": notebook.cells}, "the argument stays as it was"
     assert notebook.cells[2].outputs[3].data[notebook_cleaner.WIDGET_VIEW] == {"model_id": "9f"}
+
+
+def test_large_pictures_become_jpeg_and_small_ones_stay():
+    notebook, picture = used(), camlib.load_photo("goose").resize((720, 500))
+    pngs = []
+    for size in ((720, 500), (40, 30)):
+        buffer = io.BytesIO()
+        picture.resize(size).save(buffer, "PNG")
+        pngs.append(b64encode(buffer.getvalue()).decode())
+    notebook.cells[3].outputs = [new_output("display_data", {"image/png": png, "text/plain": "x"}) for png in pngs]
+    light = notebook_cleaner.lighten(notebook)
+    large, small = (output.data for output in light.cells[3].outputs)
+    assert set(large) == {"image/jpeg", "text/plain"}
+    assert Image.open(io.BytesIO(b64decode(large["image/jpeg"]))).size == (720, 500)
+    assert small == {"image/png": pngs[1], "text/plain": "x"}
+    assert notebook_cleaner.lighten(light) == light
+    assert "image/png" in notebook.cells[3].outputs[0].data, "the argument stays as it was"
 
 
 def test_cleaner_is_idempotent(tmp_path):

@@ -30,6 +30,12 @@ def test_there_are_twenty_labeled_photographs_and_they_come_first():
     assert len(set(ENTRIES)) == len(manifest.listed())
 
 
+def test_titles_for_figures_are_short_and_differ():
+    titles = [data.photo_info(name).short for name in PHOTOS]
+    assert len(set(titles)) == len(PHOTOS)
+    assert all(0 < len(title) <= 18 and "-" not in title for title in titles)
+
+
 @pytest.mark.parametrize("name", data.list_photos("imagenet"))
 def test_label_is_that_of_the_file_name_and_its_name_that_of_torchvision(name):
     photo = data.photo_info(name)

@@ -1,6 +1,7 @@
 """Readers of pictures and boxes: small folders made here in every layout, hand-computed boxes, real sets if near."""
 
 import json
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -171,7 +172,7 @@ def test_a_list_or_year_that_is_not_there_is_named_with_those_that_are(devkit):
         (
             "<annotation><object><bndbox><xmin>a</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></object>"
             "</annotation>",
-            r"000001.xml: object 1 has the corners \['a', '1', '2', '2'\]; expected numbers in bndbox/xmin",
+            r"000001.xml: object 1 has the corners \['a', '1', '2', '2'\]; expected finite numbers in bndbox/xmin",
         ),
     ],
 )
@@ -344,12 +345,38 @@ def test_coco_boxes_are_corner_and_size_and_crowds_are_left_out(tmp_path):
         _ = gone.picture
 
 
+def test_all_entries_of_one_coco_name_lend_it_their_boxes(tmp_path):
+    save(tmp_path / "a.png")
+    twice = {"images": [{"id": 7, "file_name": "a.png"}, {"id": 8, "file_name": "./a.png"}]}
+    boxes = [{"image_id": i, "category_id": 17, "bbox": [i, 0, 1, 1]} for i in (7, 8)]
+    (tmp_path / "instances.json").write_text(json.dumps(COCO | twice | {"annotations": boxes}))
+    (a,) = datasets.folder(tmp_path, tmp_path / "instances.json")
+    assert a.boxes == (LabeledBox(7, 0, 8, 1, "cat"), LabeledBox(8, 0, 9, 1, "cat"))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"categories": None}, r"instances.json is not in COCO's format \(TypeError"),
         ({"annotations": [{"image_id": 8, "category_id": 1, "bbox": [0, 0, 1, 1]}]}, r"\(KeyError: 8\); expected imag"),
-        ({"annotations": [{"image_id": 7, "category_id": 1, "bbox": [0, 0, 1]}]}, r"not in COCO's format \(ValueError"),
+        *(
+            ({"annotations": [{"id": 5, "image_id": 7, "category_id": 1, "bbox": box}]}, r"\(annotation 5 has the box")
+            for box in (
+                [0, 0, 1],
+                [0, 0, math.inf, 1],
+                [math.nan, 0, 1, 1],
+                [9, 9, -3, 4],
+                "abcd",
+                ["0", "0", "1", "1"],
+            )
+        ),
+        (
+            {"images": [*COCO["images"], {"id": 7, "file_name": "b.png"}]},
+            r"\(id 7 stands for 'a.png' and for 'b.png'\)",
+        ),
+        ({"images": [{"id": 7, "file_name": "/etc/a.png"}]}, r"'/etc/a.png' leaves the folder"),
+        ({"images": [{"id": 7, "file_name": "../a.png"}]}, r"'../a.png' leaves the folder"),
+        ({"images": [[7, "a.png"]]}, r"\(TypeError"),
     ],
 )
 def test_a_json_file_that_is_not_coco_is_refused(tmp_path, change, message):

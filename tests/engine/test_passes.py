@@ -91,15 +91,15 @@ def test_passes_grow_with_channels_as_the_registry_says(method):
     ],
 )
 def test_passes_are_those_that_the_registry_names(method, body, tail):
-    """Besides these, setting up costs at most 3 rows: finding what folds, proving the copy or the tail."""
+    """Besides these, setting up costs a few rows: finding what folds, proving the copy on three pictures, the tail."""
     found_body, found_tail = rows(method, 6)
-    assert 0 <= found_body - body <= 2
-    assert 0 <= found_tail - tail <= 2
+    assert 0 <= found_body - body <= 7
+    assert 0 <= found_tail - tail <= 7
 
 
 def test_group_cam_takes_one_picture_a_live_group_and_the_blurred_one():
     found, _ = rows("group-cam", 6)  # fewer channels than groups: a group each
-    assert 1 + 1 <= found <= 1 + 1 + 6 + 2
+    assert 1 + 1 <= found <= 1 + 1 + 6 + 7
 
 
 def test_seven_methods_and_three_classes_share_the_masked_pictures():
@@ -108,5 +108,5 @@ def test_seven_methods_and_three_classes_share_the_masked_pictures():
     ROWS.clear()
     methods = ["grad-cam", "grad-cam++", "xgrad-cam", "layer-cam", "ablation-cam", "score-cam", "sa-cam"]
     camlib.compare(net, helpers.picture(0), methods, [0, 1, 2])
-    assert 13 <= ROWS["body"] <= 13 + 3  # 1 + K of Score-CAM + K key areas of SA-CAM
-    assert 13 + 6 <= ROWS["tail"] <= 13 + 6 + 3 + 2
+    assert 13 <= ROWS["body"] <= 13 + 8  # 1 + K of Score-CAM + K key areas of SA-CAM
+    assert 13 + 6 <= ROWS["tail"] <= 13 + 6 + 8 + 2

@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 
-from camlib import paths
+from camlib import networks, paths
 from camlib.engine import runtime
 
 GLIBC = platform.libc_ver()[0] == "glibc" and hasattr(ctypes.CDLL(None), "mallinfo2")
@@ -107,10 +107,10 @@ def inside(name: str, code: str, **values: object) -> types.ModuleType:
 
 WARNS = """
 import warnings
-from camlib.engine import runtime
+from camlib import networks
 
 def deep():
-    warnings.warn("flat", UserWarning, stacklevel=runtime.outside_stacklevel())
+    warnings.warn("flat", UserWarning, stacklevel=networks.outside_stacklevel())
 
 def middle():
     deep()
@@ -140,14 +140,15 @@ def test_a_package_whose_name_only_begins_alike_is_outside():
 
 
 def test_outside_camlib_it_is_the_line_of_the_warning_itself():
-    assert runtime.outside_stacklevel() == 1
+    assert networks.outside_stacklevel() == 1
 
 
 def test_a_stack_that_is_inside_throughout_names_its_outermost_frame():
     code = (
+        "from camlib import networks\n"
         "import types; module = types.ModuleType('camlib.x'); __name__ = 'camlib.main'\n"
         "exec('def f():\\n    return g()\\ndef g():\\n    return level()', module.__dict__)\n"
-        "module.level = runtime.outside_stacklevel\n"
+        "module.level = networks.outside_stacklevel\n"
         "print(module.f())"
     )
     assert run(code) == ["3"]

@@ -63,10 +63,62 @@ def test_the_key_changes_with_everything_and_with_nothing_else():
 
 def test_a_file_that_is_no_store_is_refused(tmp_path):
     (tmp_path / "rows-0.sqlite").write_text("something else entirely, and long enough to be taken for a header" * 20)
-    with pytest.raises(ValueError, match=r"rows-0.sqlite is not a results file of this version of camlib .* --out"):
+    with pytest.raises(ValueError, match=r"rows-0.sqlite is damaged, or not a results file of this version .* --out"):
         Store(tmp_path / "rows-0.sqlite")
     other = sqlite3.connect(tmp_path / "notes.sqlite")
     other.execute("CREATE TABLE notes (text)")
     other.close()
-    with pytest.raises(ValueError, match=r"notes.sqlite is not a results file .*format is 0, not 1"):
+    with pytest.raises(ValueError, match=r"notes.sqlite is damaged, or not a results file .*format is 0, not 1"):
         Store(tmp_path / "notes.sqlite")
+
+
+def filled(folder, pictures=200):
+    """A store with some pages of rows."""
+    one = setting()
+    with Store(folder / "rows-0.sqlite") as file:
+        file.describe([one])
+        file.add(Row(one.key, f"picture {i}", "1", 0, "cat", 1.0, "ok", "x" * 200) for i in range(pictures))
+    return folder / "rows-0.sqlite", one
+
+
+def test_a_damaged_page_is_said_with_the_file_and_the_way_out(tmp_path):
+    file, one = filled(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[4096 * 2 : -4096] = b"\x5a" * (len(content) - 4096 * 3)
+    file.write_bytes(content)
+    for use in (lambda: store.finished(tmp_path), lambda: store.read(tmp_path, {one.key})):
+        with pytest.raises(ValueError, match=r"rows-0.sqlite is damaged.*Move it away"):
+            use()
+
+
+def test_a_missing_table_is_said_alike(tmp_path):
+    file, one = filled(tmp_path, 1)
+    with sqlite3.connect(file) as connection:
+        connection.execute("DROP TABLE rows")
+    for use in (lambda: store.finished(tmp_path), lambda: store.read(tmp_path, {one.key})):
+        with pytest.raises(ValueError, match=r"rows-0.sqlite is damaged.*no such table: rows"):
+            use()
+    with Store(file) as opened, pytest.raises(ValueError, match="no such table: rows"):
+        opened.add([Row(one.key, "a", "1", 0, "cat", 1.0, "ok")])
+
+
+def test_a_full_disk_is_no_damage_and_what_was_there_stays(tmp_path):
+    file, one = filled(tmp_path)
+    with Store(file) as opened:
+        opened._connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(OSError, match=r"rows-0.sqlite: the disk is full. Make room and run again"):
+            opened.add(Row(one.key, f"more {i}", "1", 0, "cat", 1.0, "ok", "x" * 5000) for i in range(50))
+    assert len(store.finished(tmp_path)) == 200
+
+
+def test_a_store_that_another_process_holds_is_not_called_damaged(tmp_path, monkeypatch):
+    file, one = filled(tmp_path, 1)
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0)
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(OSError, match=r"rows-0.sqlite: another process holds it"):
+            store.read(tmp_path, {one.key})
+    finally:
+        holder.close()
+    assert len(store.read(tmp_path, {one.key})) == 1

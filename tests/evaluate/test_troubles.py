@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import helpers
 import numpy as np
 import pytest
@@ -77,7 +79,7 @@ def test_a_flat_map_is_counted_with_the_value_of_an_empty_map(tmp_path, own_regi
         return torch.zeros_like(trace.activations[:, :, 0, 0])
 
     found = evaluate(Plan(net(), ["nothing-cam"], METRICS), examples(), tmp_path)
-    reason = "every class activation weight is zero: no gradient of this class reaches the layer"
+    reason = "every class activation weight is zero"
     part = found.rows[found.rows["method"] == "nothing-cam"]
     assert {*zip(part["status"], part["note"], strict=True)} == {("degenerate", reason)}
     assert set(part[part["metric"] == "energy-pointing-game"]["value"]) == {0.0}
@@ -116,3 +118,40 @@ def test_a_run_in_which_nothing_has_a_value_says_so_and_ends_with_1(tmp_path, ca
     assert main([str(word) for word in [*words, "--threads", "1", "--out", tmp_path / "out"]]) == 1
     assert "Nothing has a value; the column 'note' of" in capsys.readouterr().err
     assert "cannot be read" in (tmp_path / "out" / "rows.csv").read_text()
+    assert "2 x corrupt picture, such as a.png: ValueError: 'a.png' cannot be read" in _errors_of_a_run(
+        folder, tmp_path, capsys
+    )
+
+
+def _errors_of_a_run(folder, tmp_path, capsys):
+    words = ["--folder", folder, "--network", "scenes-gap", "--methods", "grad-cam", "--metrics", "average-drop"]
+    status = main([str(word) for word in [*words, "--threads", "1", "--out", tmp_path / "out"]])
+    captured = capsys.readouterr()
+    return f"{status} {captured.out} {captured.err}"
+
+
+def test_a_name_that_is_no_utf8_stops_nothing(tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    Image.new("RGB", (40, 40), (200, 30, 30)).save(folder / "a.png")
+    (folder / "a.png").with_name(os.fsdecode(b"b\xff.png")).write_bytes((folder / "a.png").read_bytes())
+    (folder / "a.png").with_name(os.fsdecode(b"c\xff.png")).write_text("broken")
+    said = _errors_of_a_run(folder, tmp_path, capsys)
+    assert said.startswith("0 ")
+    assert "1 x corrupt picture, such as c\\xff.png" in said
+    assert "b\\xff.png" in (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8")
+
+
+def test_options_that_cannot_be_are_refused_before_the_first_picture(tmp_path, capsys):
+    words = [
+        "--photos",
+        "--network",
+        "scenes-gap",
+        "--methods",
+        "score-cam:filler=nope",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(words) == 1
+    assert "score-cam: filler='nope': expected one of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -34,6 +34,7 @@ def test_lines_are_medians_and_points_are_pictures():
     table = rows()
     figure = plots.budget_figure(table, part=4, titles={("a", "last"): "A"})
     first, second, last = figure.axes
+    assert plots.text_problems(figure) == []
     assert (first.get_title(), second.get_title()) == ("A", "b, last")
     line = next(line for line in first.get_lines() if line.get_label() == "budget")
     budget = table[(table["network"] == "a") & (table["choice"] == "budget")]

@@ -5,32 +5,11 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
-from skimage.color import rgb2lab
+from vision import VISION, distance, seen
 
 from camlib import METHODS
-from camlib.plots import METHOD_STYLES, method_style
+from camlib.plots import METHOD_STYLES, method_style, method_title
 from camlib.plots.methods import UNKNOWN
-
-# Machado, Oliveira and Fernandes 2009, severity 1: what is left of linear RGB
-VISION = {
-    "normal": np.eye(3),
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
-    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
-}
-
-
-def seen(color: str, vision: str) -> np.ndarray:
-    """CIELAB of a color as that kind of vision sees it."""
-    c = np.array(to_rgb(color))
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    left = np.clip(np.asarray(VISION[vision]) @ linear, 0, 1)
-    return rgb2lab(np.where(left <= 0.0031308, left * 12.92, 1.055 * left ** (1 / 2.4) - 0.055))
-
-
-def distance(a: str, b: str, vision: str) -> float:
-    return float(np.linalg.norm(seen(a, vision) - seen(b, vision)))
 
 
 def test_every_method_of_the_package_has_a_style_and_nothing_else_has():
@@ -41,6 +20,15 @@ def test_a_method_of_a_reader_gets_the_style_that_no_method_of_ours_has():
     assert method_style("my-cam") == UNKNOWN
     assert UNKNOWN.marker not in {style.marker for style in METHOD_STYLES.values()}
     assert method_style("grad-cam") is METHOD_STYLES["grad-cam"]
+    assert method_style("Grad-CAM") is METHOD_STYLES["grad-cam"]
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [("grad-cam++", "Grad-CAM++"), ("score-cam\np = 0.5", "Score-CAM\np = 0.5"), ("a score-cam", "a score-cam")],
+)
+def test_names_are_written_as_the_literature_prints_them(text, written):
+    assert method_title(text) == written
 
 
 @pytest.mark.parametrize("vision", VISION)

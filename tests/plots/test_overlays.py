@@ -6,17 +6,29 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from PIL import Image
+from skimage.color import deltaE_ciede2000, rgb2lab
+from vision import VISION, distance, seen
 
-from camlib.plots.overlays import line_picture, overlay_picture, regions, slices_picture
+from camlib.plots.colors import COLORMAP, DIVERGING
+from camlib.plots.overlays import (
+    contour_cover,
+    contour_level,
+    line_picture,
+    overlay,
+    overlay_picture,
+    pair_picture,
+    regions,
+    slices_picture,
+)
 
-LINE = (38, 38, 38)  # round(255 * 0.15)
 RED = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
 
 
 def gray(luminance):
-    """Black becomes 0.35 of white, white stays white."""
-    return round(255 * (0.35 + 0.65 * luminance))
+    """Black becomes half of white, white stays white."""
+    return round(255 * (0.5 + 0.5 * luminance))
 
 
 def draw(text):
@@ -24,10 +36,10 @@ def draw(text):
     return np.array([[int(digit) / 10 for digit in row] for row in text.split()])
 
 
-def test_without_opacity_it_is_the_gray_picture_and_the_contour():
+def test_without_opacity_it_is_the_gray_picture():
     made = np.asarray(overlay_picture(RED.expand(3, 1, 4), [[0.0, 0.2, 0.4, 1.0]], opacity=0))
     assert made.dtype == np.uint8
-    assert made.tolist() == [[[gray(0.299)] * 3] * 3 + [list(LINE)]]
+    assert made.tolist() == [[[gray(0.299)] * 3] * 4]
 
 
 def test_a_map_of_zeros_colors_nothing_and_has_no_contour():
@@ -36,11 +48,34 @@ def test_a_map_of_zeros_colors_nothing_and_has_no_contour():
     assert (np.asarray(overlay_picture(torch.zeros(3, 2, 2), torch.zeros(2, 2))) == gray(0)).all()
 
 
-def test_color_mixes_by_opacity_times_heat():
-    """White photograph, heat 0.4 (below half of the maximum, so no contour): 0.7 gray of 1 and 0.3 color, by hand."""
+def test_color_mixes_by_opacity_and_the_power_of_the_heat():
+    """White photograph, heat 0.4, opacity 0.75: the share of color is 0.75 * 0.4^0.75, the rest is white."""
     made = np.asarray(overlay_picture(torch.ones(3, 1, 2), [[0.4, 1.0]], opacity=0.75))
-    color = matplotlib.colormaps["inferno"](0.25 + 0.5 * 0.4)[:3]
-    assert made[0, 0].tolist() == [round(255 * (0.7 + 0.3 * c)) for c in color]
+    color = matplotlib.colormaps[COLORMAP](0.4)[:3]
+    share = 0.75 * 0.4**0.75
+    assert made[0, 0].tolist() == [round(255 * (1 - share + share * c)) for c in color]
+
+
+def test_the_hottest_place_keeps_two_fifths_of_the_photograph():
+    """Black and white below heat 1 stay apart by 0.4 of what they were in gray."""
+    stripes = torch.tensor([0.0, 1.0]).repeat(4, 2).expand(3, 4, 4)
+    made = np.asarray(overlay_picture(stripes, np.ones((4, 4)))).astype(float)
+    assert made[0, 1] - made[0, 0] == pytest.approx(0.4 * 127.5, abs=1)
+
+
+def test_a_signed_map_is_red_and_blue_around_the_gray_photograph():
+    made = np.asarray(overlay(torch.ones(3, 2, 4), [[-1.0, 0.0, 1.0, 0.5]] * 2))[0]
+    assert made[1] == pytest.approx(1)
+    assert made[0, 2] > made[0, 0] + 0.3
+    assert made[2, 0] > made[2, 2] + 0.3
+
+
+def test_an_overlay_remembers_what_it_shows_and_its_parts_do_not():
+    picture, heat = torch.rand(3, 4, 5), torch.rand(4, 5)
+    made = overlay(picture, heat)
+    assert made.image == pytest.approx(picture.permute(1, 2, 0).numpy())
+    assert made.heatmap == pytest.approx(heat.numpy())
+    assert not hasattr(made[:2], "heatmap")
 
 
 def test_heat_below_the_threshold_shows_no_color():
@@ -52,30 +87,69 @@ def test_heat_below_the_threshold_shows_no_color():
     assert np.array_equal(plain[1:], full[1:])  # 0.3 itself is shown, as are the hotter ones
 
 
-def test_contour_runs_inside_the_border_of_half_the_maximum():
-    heat = draw("""
-        00000
-        04444
-        04678
-        04888
-        04888
-    """)
-    border = draw("""
-        00000
-        01111
-        01000
-        01000
-        01000
-    """).astype(bool)  # the maximum is 0.8, half of it 0.4; the edge of the picture is no border
-    made = np.asarray(overlay_picture(torch.ones(3, 5, 5), heat))
-    assert np.array_equal((made == LINE).all(axis=-1), border)
+@pytest.mark.parametrize(("side", "width"), [(101, 1), (500, 2), (1001, 1001 / 250)])
+def test_contour_of_a_ramp_is_a_line_at_half_of_the_maximum(side, width):
+    """A ramp crosses half of its maximum in the middle; the line covers as many pixels of a row as it is wide."""
+    cover = contour_cover(np.linspace(0, 0.8, side)[None].repeat(side, axis=0))
+    assert cover.sum(axis=1) == pytest.approx(width, rel=0.02)
+    assert (cover * np.arange(side)).sum(axis=1) / cover.sum(axis=1) == pytest.approx((side - 1) / 2)
 
 
-def test_contour_goes_round_a_hole():
-    heat = np.ones((5, 5))
-    heat[2, 2] = 0.1
-    made = (np.asarray(overlay_picture(torch.ones(3, 5, 5), heat)) == LINE).all(axis=-1)
-    assert sorted(map(tuple, np.argwhere(made).tolist())) == [(1, 2), (2, 1), (2, 3), (3, 2)]
+def test_contour_goes_round_a_region_and_nowhere_else():
+    heat = np.zeros((9, 9))
+    heat[3:6, 2:7] = 0.8
+    covered = contour_cover(heat) > 0.3
+    inner, outer = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    inner[4, 3:6], outer[1:8, 0:9] = True, True
+    assert not (covered & inner).any()
+    assert not (covered & ~outer).any()
+    assert covered[3, 2:7].all()
+    assert covered[3:6, 2].all()
+
+
+def test_speckle_and_full_maps_have_no_contour():
+    dots = np.zeros((20, 20))
+    dots[::4, ::4] = 1  # 25 regions
+    assert contour_level(dots) is None
+    dots[8:] = 0  # ten
+    assert contour_level(dots) == 0.5
+    assert contour_level(np.ones((4, 4))) is None
+    assert contour_level(np.array([[-1.0, 1.0]])) is None
+
+
+def test_a_pair_is_the_photograph_and_its_overlay():
+    picture = np.asarray(pair_picture(torch.zeros(3, 10, 20), torch.zeros(10, 20), width=120))
+    assert picture.shape == (round(59 / 2), 120, 3)
+    assert (picture[:, :59] == 0).all()
+    assert (picture[:, 59:61] == 255).all()
+    assert (picture[:, 61:] == gray(0)).all()
+
+
+# -- colors
+
+
+def test_steps_of_heat_are_even_and_only_get_darker():
+    """By CIEDE2000, which made no part of the map; the largest step of inferno is 2.1 times its smallest."""
+    table = rgb2lab(matplotlib.colormaps[COLORMAP](np.linspace(0, 1, 9))[None, :, :3])[0]
+    steps = deltaE_ciede2000(table[:-1], table[1:])
+    assert steps.max() / steps.min() < 2
+    fine = rgb2lab(matplotlib.colormaps[COLORMAP](np.linspace(0, 1, 256))[None, :, :3])[0]
+    assert (np.diff(fine[:, 0]) < 0).all()
+    assert fine[0, 0] == pytest.approx(100, abs=0.01)
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_heat_gets_darker_in_every_kind_of_vision(vision):
+    lightness = [seen(to_hex(matplotlib.colormaps[COLORMAP](v)), vision)[0] for v in np.linspace(0, 1, 33)]
+    assert (np.diff(lightness) < 0).all()
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_signs_stay_apart_in_every_kind_of_vision(vision):
+    blue, white, red = (to_hex(matplotlib.colormaps[DIVERGING](v)) for v in (0.0, 0.5, 1.0))
+    assert white == "#ffffff"
+    assert distance(blue, red, vision) > 40
+    assert min(distance(white, blue, vision), distance(white, red, vision)) > 40
 
 
 @pytest.mark.parametrize("kind", ["tensor", "bytes", "pil", "array"])
@@ -204,7 +278,7 @@ def test_slices_stand_side_by_side():
     made = np.asarray(slices_picture(volume, columns=4))
     assert made.shape == (2, 4 * 3, 3)
     hot, half, none = (
-        np.round(255 * np.array(matplotlib.colormaps["inferno"](v)[:3])).tolist() for v in (1.0, 0.5, 0.0)
+        np.round(255 * np.array(matplotlib.colormaps[COLORMAP](v)[:3])).tolist() for v in (1.0, 0.5, 0.0)
     )
     assert made[0, 0].tolist() == hot
     assert made[1, 5].tolist() == none

@@ -1,6 +1,5 @@
 """camlib.plots: what the drawings hold, that texts do not collide, and that wrong input is named."""
 
-import itertools
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -8,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.patches import Rectangle
-from PIL import Image
+from matplotlib.colors import to_hex
 
 from camlib import plots
-from camlib.plots import TIMES, Link, Stage, look
+from camlib.plots import look, text_problems
+from camlib.plots.arrays import array
+from camlib.plots.overlays import colored
 
 
 @pytest.fixture(autouse=True)
@@ -41,67 +41,24 @@ def texts(figure):
     return [text for text in figure.findobj(plt.Text) if text.get_visible() and text.get_text().strip()]
 
 
-def collisions(figure):
-    """Pairs of texts whose boxes share more than a hair, and texts that leave the figure."""
-    figure.canvas.draw()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
-    clashes = [
-        (a, b)
-        for (a, first), (b, second) in itertools.combinations(boxes, 2)
-        if min(first.x1, second.x1) - max(first.x0, second.x0) > 1
-        and min(first.y1, second.y1) - max(first.y0, second.y0) > 1
-    ]
-    width, height = figure.canvas.get_width_height()
-    outside = [name for name, box in boxes if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1]
-    return clashes + outside
-
-
 # Pictures and heatmaps
-
-
-def test_overlay_blends_picture_and_color():
-    image, heatmap = torch.rand(3, 4, 5), torch.linspace(0, 1, 20).reshape(4, 5)
-    color = plt.get_cmap("inferno")(heatmap.numpy())[..., :3]
-    blended = plots.overlay(image, heatmap, alpha=0.25)
-    assert blended == pytest.approx(0.75 * image.permute(1, 2, 0).numpy() + 0.25 * color, abs=1e-6)
-    assert plots.overlay(image, heatmap, alpha=0) == pytest.approx(image.permute(1, 2, 0).numpy(), abs=1e-6)
-
-
-def test_overlay_takes_pictures_of_all_kinds():
-    array = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
-    zeros = np.zeros((4, 5))
-    expected = plots.overlay(array, zeros)
-    assert plots.overlay(Image.fromarray(array), zeros) == pytest.approx(expected)
-    assert plots.overlay(torch.from_numpy(array).permute(2, 0, 1) / 255, zeros) == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("image", "heatmap", "words"),
-    [
-        (np.zeros((4, 5, 3)), np.zeros((2, 2)), "upsample the heatmap"),
-        (np.zeros((4, 5, 3)), np.full((4, 5), 1.5), r"heatmap lies in \[1.5, 1.5\]"),
-        (np.full((4, 5, 3), 7.0), np.zeros((4, 5)), r"picture lies in \[7, 7\]"),
-        (np.zeros((4, 5)), np.zeros((4, 5)), "picture has shape"),
-    ],
-)
-def test_overlay_names_what_is_wrong(image, heatmap, words):
-    with pytest.raises(ValueError, match=words):
-        plots.overlay(image, heatmap)
 
 
 def test_show_titles_one_explanation_and_shows_its_picture():
     item = explanation(degenerate=True)
     figure = plots.show(item)
-    first, second = figure.axes
+    first, second, bar = figure.axes
+    assert bar.get_ylabel() == "share of this map's maximum"
     assert np.asarray(first.images[0].get_array()) == pytest.approx(item.image.permute(1, 2, 0).numpy())
-    assert np.asarray(second.images[0].get_array()) == pytest.approx(plots.overlay(item.image, item.heatmap))
-    assert second.get_title() == "grad-cam\ntabby 81.2%\ndegenerate"
+    drawn = colored(item.image.permute(1, 2, 0).numpy(), array(item.heatmap))
+    assert np.asarray(second.images[0].get_array()) == pytest.approx(drawn)
+    assert second.get_title() == "Grad-CAM\ntabby 81.2%\ndegenerate"
 
 
 def test_show_gives_each_picture_a_row_and_its_boxes():
     items = [explanation(method, picture) for picture in (0, 1) for method in ("a", "b")]
     figure = plots.show(items, boxes={1: [(2, 3, 10, 12)]})
-    assert [bool(ax.patches) for ax in figure.axes] == [False] * 3 + [True] * 3
+    assert [bool(ax.patches) for ax in figure.axes[:6]] == [False] * 3 + [True] * 3
     frame = figure.axes[3].patches[0]
     assert (*frame.get_xy(), frame.get_width(), frame.get_height()) == (1.5, 2.5, 8, 9)
 
@@ -109,9 +66,10 @@ def test_show_gives_each_picture_a_row_and_its_boxes():
 def test_show_wraps_into_columns_and_checks_titles():
     items = [explanation(str(index)) for index in range(5)]
     figure = plots.show(items, columns=2, include_image=False, titles="vwxyz")
-    grid = figure.axes[0].get_gridspec()
-    assert (grid.nrows, grid.ncols) == (3, 2)
-    assert [ax.get_title() for ax in figure.axes] == [*"vwxyz", ""]
+    assert [ax.get_title() for ax in figure.axes[:6]] == [*"vwxyz", ""]
+    corners = np.array([ax.get_position().p0 for ax in figure.axes[:6]]).reshape(3, 2, 2)
+    assert np.ptp(corners[:, :, 0], axis=0) == pytest.approx(0)
+    assert (np.diff(corners[:, :, 1], axis=0) < 0).all()
     with pytest.raises(ValueError, match="titles has 1 entries for 5"):
         plots.show(items, titles=["v"])
     with pytest.raises(ValueError, match="explanations is empty"):
@@ -120,7 +78,7 @@ def test_show_wraps_into_columns_and_checks_titles():
 
 def test_show_wraps_titles_so_that_neighbors_stay_apart():
     items = [explanation("grad-cam++", p, target_name="custard apple") for p in (0, 1, 2, 3) for _ in range(7)]
-    assert collisions(plots.show(items)) == []
+    assert text_problems(plots.show(items)) == []
 
 
 def test_grid_holds_cells_of_all_kinds_with_labels_that_do_not_collide():
@@ -132,7 +90,45 @@ def test_grid_holds_cells_of_all_kinds_with_labels_that_do_not_collide():
     drawn = [ax.images[0].get_array().shape if ax.images else None for ax in figure.axes[:6]]
     assert drawn == [(20, 20, 3), (20, 20, 3), (3, 3), (20, 20, 3), None, (3, 3)]
     assert figure.axes[2].images[0].get_clim() == (0, 1)
-    assert collisions(figure) == []
+    assert text_problems(figure) == []
+
+
+def test_grid_writes_methods_and_signs_as_they_are_printed():
+    figure = plots.grid([[explanation()] * 2], ["score-cam"], ["grad-cam++", "of 3 x 3"], [["-0.5 [-1, 2]", "1e-3"]])
+    assert [ax.get_title() for ax in figure.axes[:2]] == ["Grad-CAM++", "of 3 × 3"]
+    assert [ax.get_xlabel() for ax in figure.axes[:2]] == ["−0.5 [−1, 2]", "1e−3"]
+    assert figure.axes[0].get_ylabel() == "Score-CAM"
+
+
+def test_every_figure_has_the_design_width_and_the_bar_says_what_its_colors_mean():
+    ramp = np.arange(9.0).reshape(3, 3) / 8
+    made = {
+        "share of this map's maximum": plots.show(explanation()),
+        "share of this map's largest size": plots.grid([[ramp - 0.5]]),
+        "each map: its own range": plots.grid([[5 * ramp]], limits=None),
+        "value": plots.grid([[5 * ramp]], limits=(0, 5)),
+    }
+    for label, figure in made.items():
+        assert figure.get_size_inches()[0] == plots.WIDTH
+        assert figure.axes[-1].get_ylabel() == label
+    assert len(plots.grid([[np.zeros((3, 3, 3))]]).axes) == 1  # a photograph alone has no bar
+    assert [tick.get_text() for tick in made["share of this map's largest size"].axes[-1].get_yticklabels()] == [
+        "−1",
+        "0",
+        "1",
+    ]
+
+
+def test_a_map_with_negative_values_is_drawn_around_a_white_zero():
+    figure = plots.grid([[np.array([[-0.5, 0.0, 1.0]])]])
+    shown = figure.axes[0].images[0]
+    assert (shown.get_cmap().name, shown.get_clim()) == (plots.DIVERGING, (-1, 1))
+    assert shown.to_rgba(np.array([[-0.5, 0.0, 1.0]]))[0, 1, :3] == pytest.approx(1)
+
+
+def test_tiles_never_grow_out_of_the_page():
+    figure = plots.grid([[np.zeros((40, 20, 3))]] * 6)
+    assert figure.get_size_inches()[1] <= 12.5
 
 
 def test_grid_names_what_does_not_match():
@@ -148,7 +144,10 @@ def test_feature_maps_takes_the_strongest_channels():
     assert [ax.get_title() for ax in figure.axes] == ["k = 5", "k = 4", "k = 3", ""]
     assert [ax.images[0].get_clim() for ax in figure.axes[:3]] == [(0, 6), (0, 5), (0, 4)]
     shared = plots.feature_maps(stack, channels=[0, 2], shared=True)
-    assert [ax.images[0].get_clim() for ax in shared.axes] == [(0, 3), (0, 3)]
+    assert [ax.images[0].get_clim() for ax in shared.axes[:2]] == [(0, 3), (0, 3)]
+    signed = plots.feature_maps(stack - 3, channels=[0, 5])
+    assert [ax.images[0].get_clim() for ax in signed.axes] == [(-2, 2), (-3, 3)]
+    assert {ax.images[0].get_cmap().name for ax in signed.axes} == {plots.DIVERGING}
     with pytest.raises(ValueError, match="channel 6 is not there; the layer has 6"):
         plots.feature_maps(stack, channels=[6])
 
@@ -172,7 +171,7 @@ def test_value_grid_writes_every_number_and_frames_blocks():
     matrix = np.arange(16.0).reshape(4, 4) - 3
     _, ax = plt.subplots()
     plots.value_grid(matrix, ax, fmt="{:.1f}", blocks=(2, 2))
-    assert [text.get_text() for text in ax.texts] == [f"{value:.1f}" for value in matrix.ravel()]
+    assert [text.get_text() for text in ax.texts] == [f"{value:.1f}".replace("-", "−") for value in matrix.ravel()]
     corners = sorted((*patch.get_xy(), patch.get_width()) for patch in ax.patches)
     assert corners == [(-0.5, -0.5, 2), (-0.5, 1.5, 2), (1.5, -0.5, 2), (1.5, 1.5, 2)]
     assert ax.images[0].get_clim() == (-12, 12)
@@ -190,123 +189,16 @@ def test_bars_show_means_intervals_and_chance():
     ends = [segment[:, 0].tolist() for segment in ax.collections[0].get_segments()]
     assert ends == [pytest.approx([0.4, 0.7]), pytest.approx([0.2, 0.5])]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["x", "y"]
+    one = frame[frame["network"] == "a"].replace({"x": "grad-cam", "y": "score-cam"})
+    ax_of_methods = plots.bars_with_intervals(one).axes[0]
+    assert [label.get_text() for label in ax_of_methods.get_yticklabels()] == ["Grad-CAM", "Score-CAM"]
+    colors = [to_hex(bar.get_facecolor()).upper() for bar in ax_of_methods.patches]
+    assert colors == [plots.method_style(name).color for name in ("grad-cam", "score-cam")]
     assert "chance (0.25)" in [line.get_label() for line in ax.lines]
     with pytest.raises(ValueError, match=r"no column \['low'\]"):
         plots.bars_with_intervals(frame.drop(columns="low"))
     with pytest.raises(ValueError, match="several rows"):
         plots.bars_with_intervals(pd.concat([frame, frame]))
-
-
-# Schematic figures
-
-
-def stages():
-    generator = np.random.default_rng(0)
-    return {
-        "photo": Stage("photograph", generator.uniform(size=(20, 20, 3)), "image"),
-        "body": Stage("network\nbody"),
-        "maps": Stage("feature maps", generator.uniform(size=(40, 7, 7)), "stack", note="after the last ReLU"),
-        "weights": Stage("weights", generator.normal(size=40), "vector"),
-        "scores": Stage("class scores", [("bull mastiff", 0.5), ("tiger cat with a long name", 0.25)], "scores"),
-        "times": Stage("x", kind="op"),
-        "sum": Stage("Σ", kind="op"),
-        "map": Stage("class activation map", generator.uniform(size=(7, 7)), "map"),
-        "matrix": Stage("worked", np.arange(9.0).reshape(3, 3), "matrix"),
-    }
-
-
-def crossing_figure():
-    s = stages()
-    lanes = [
-        [s["photo"], s["body"], s["maps"], Stage("GAP"), s["scores"]],
-        [None, None, s["weights"], None, s["times"], s["sum"], s["map"], "=", s["matrix"]],
-    ]
-    return plots.pipeline(
-        lanes,
-        [Link(s["scores"], s["weights"], "gradient", gradient=True), (s["maps"], "x", "maps")],
-        lane_labels=["forward", "map"],
-        title="A pipeline",
-    )
-
-
-def test_pipeline_texts_never_collide():
-    assert collisions(crossing_figure()) == []
-
-
-def test_pipeline_reads_shapes_off_the_content():
-    words = "\n".join(text.get_text() for text in texts(crossing_figure()))
-    for shape in ("3 x 20 x 20", "40 x 7 x 7\nafter the last ReLU", "\n40\n", "\n7 x 7\n", "\n3 x 3"):
-        assert shape.replace(" x ", TIMES) in words
-
-
-def test_pipeline_draws_real_channels_and_real_values():
-    s = stages()
-    strongest = np.argsort(-s["maps"].content.sum(axis=(1, 2)))[:4]
-    figure = plots.pipeline([s["maps"], s["weights"]])
-    cards = [np.asarray(image.get_array()) for image in figure.axes[0].images]
-    assert len(cards) == 4
-    for channel in strongest:
-        assert any(np.array_equal(card, s["maps"].content[channel]) for card in cards)
-    bars = [patch.get_width() for patch in figure.axes[0].patches if isinstance(patch, Rectangle)]
-    shown = s["weights"].content[np.linspace(0, 39, 24).round().astype(int)]
-    drawn = np.array(bars[-24:])  # the vector is drawn last, its frame first
-    assert drawn / np.abs(drawn).max() == pytest.approx(shown / np.abs(shown).max())
-
-
-def test_pipeline_routes_stay_off_the_pictures():
-    s = stages()
-    lanes = [[s["photo"], s["body"], s["maps"]], [None, s["map"], s["weights"]]]
-    figure = plots.pipeline(lanes, [(s["photo"], s["weights"]), (s["maps"], s["map"]), (s["photo"], s["map"])])
-    pictures = [image.get_extent() for image in figure.axes[0].images]
-    for line in figure.axes[0].lines:
-        for (x0, y0), (x1, y1) in itertools.pairwise(line.get_xydata()):
-            for left, right, bottom, top in pictures:
-                inside = max(x0, x1) > left + 0.01 and min(x0, x1) < right - 0.01
-                assert not (inside and max(y0, y1) > bottom + 0.01 and min(y0, y1) < top - 0.01)
-
-
-def test_pipeline_shrinks_to_the_width():
-    s = stages()
-    row = [s["photo"], Stage("b", s["photo"].content, "image"), s["maps"], s["map"], s["scores"]]
-    wide, narrow = plots.pipeline(row), plots.pipeline(row, width=7.5)
-    assert narrow.get_size_inches()[0] <= 7.5 < wide.get_size_inches()[0]
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (lambda: Stage("a", kind="photo"), "kind 'photo' of stage 'a' is not one of"),
-        (lambda: Stage("a", kind="map"), "needs content"),
-        (lambda: Stage("a", np.ones((2, 2)), "stack"), r"has shape \(2, 2\); expected 3-D"),
-        (lambda: plots.pipeline([Stage("a"), Stage("b")], [("a", "c")]), "no stage of that label"),
-        (lambda: plots.pipeline([Stage("a"), Stage("a")], [("a", "a")]), "2 stages of that label"),
-        (lambda: plots.pipeline([Stage("a")], lane_labels=["x", "y"]), "lane_labels has 2 entries for 1"),
-        (lambda: plots.network_diagram([]), "layers is empty"),
-        (lambda: plots.network_diagram([("conv", (3, 4))]), r"layer 'conv' has shape \(3, 4\)"),
-    ],
-)
-def test_schematics_name_what_is_wrong(make, words):
-    with pytest.raises(ValueError, match=words):
-        make()
-
-
-def test_network_diagram_groups_layers_and_colors_kinds():
-    layer = SimpleNamespace(name="conv1_1", channels=64, height=224, width=224, kind="conv")
-    rest = [
-        ("conv1_2", (64, 224, 224)),
-        ("pool1", (64, 112, 112), "pool"),
-        ("conv2_1", (128, 112, 112)),
-        ("GAP", (128, 1, 1), "GAP"),
-        ("fc", (1000,)),
-    ]
-    figure = plots.network_diagram([layer, *rest], title="a network")
-    words = [text.get_text().replace(TIMES, " x ") for text in texts(figure)]
-    assert "conv1_1 … conv1_2\n64 x 224 x 224" in words
-    assert {"fc\n1000", "pool1\n64 x 112 x 112", "conv", "pool", "GAP", "linear"} <= set(words)
-    assert collisions(figure) == []
-    fronts = [patch.get_xy() for patch in figure.axes[0].patches][::3]
-    heights = [corners[:, 1].max() - corners[:, 1].min() for corners in fronts]
-    assert heights[0] == heights[1] == pytest.approx(heights[2] * np.sqrt(2))
 
 
 @pytest.mark.parametrize(

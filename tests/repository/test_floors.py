@@ -13,9 +13,9 @@ from camlib.compendium import floors
 from camlib.registry import _Methods
 
 ORDER = [
-    {"paths.py", "checkpoints.py"},
+    {"paths.py", "checkpoints.py", "options.py"},
     {"pictures.py", "outputs.py", "layers/", "framework.py", "registry.py"},
-    {"networks.py"},
+    {"networks/"},
     {"engine/"},
     {"data/"},
     {"zoo/"},
@@ -36,7 +36,7 @@ SPINE = {
     "pictures.py",
     "outputs.py",
     "layers/",
-    "networks.py",
+    "networks/",
     "trace.py",
     "framework.py",
     "registry.py",

@@ -98,11 +98,50 @@ def test_without_a_command_it_says_what_there_is(capsys):
     assert "camlib explain photos/" in capsys.readouterr().out
 
 
-def test_completion_is_a_script_that_bash_reads(tmp_path, capsys):
-    assert run("--completion") == 0
-    script = capsys.readouterr().out + 'COMP_WORDS=(camlib ex); COMP_CWORD=1; _camlib; echo "${COMPREPLY[@]}"\n'
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["explain"]
+def test_completion_is_a_script_that_bash_reads(capsys):
+    assert run("completion") == 0
+    script = capsys.readouterr().out
+    for words, place, expected in (("ex", 1, {"explain"}), ("explain --batch", 2, {"--batch-size"})):
+        line = f'COMP_WORDS=(camlib {words}); COMP_CWORD={place}; _camlib; echo "${{COMPREPLY[@]}}"'
+        done = subprocess.run(["bash", "-c", f"{script}{line}"], capture_output=True, text=True, check=True)
+        assert set(done.stdout.split()) == expected
+
+
+def test_pictures_that_run_together_give_what_they_give_alone(pictures, tmp_path, capsys):
+    (pictures / "bad.jpg").write_text("no picture")
+    for size in (1, 3):
+        words = ("explain", pictures, "--network", NET, "--batch-size", size, "--out", tmp_path / str(size))
+        assert run(*words) == 1
+        assert "2 of 3 pictures" in capsys.readouterr().out
+    one, three = ({p.name: np.load(p) for p in (tmp_path / n).glob("*.npy")} for n in "13")
+    assert one.keys() == three.keys()
+    for name, values in one.items():
+        np.testing.assert_allclose(values, three[name], rtol=1e-4, atol=1e-6)
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(pictures, tmp_path):
+    for place in ("a", "b"):
+        (pictures / place).mkdir()
+        (pictures / "one.png").rename(pictures / place / "one.png")
+        (pictures / "one.png").write_bytes((pictures / "two.png").read_bytes())
+    (pictures / "one.png").unlink()
+    assert run("explain", pictures, "--network", NET, "--out", tmp_path / "out") == 0
+    made = {p.name.partition("-grad-cam")[0] for p in (tmp_path / "out").iterdir()}
+    assert made == {"a-one.png", "b-one.png", "two.png"}
+
+
+@pytest.mark.parametrize(("words", "said"), [(("--device", "cuda:99"), "device='cuda:99'"), (("--device", "x"), "'x'")])
+def test_a_device_that_is_not_here_is_named(pictures, tmp_path, capsys, words, said):
+    assert run("explain", pictures, "--network", NET, "--out", tmp_path, *words) == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Here there are cpu" in error
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "x"])
+def test_a_batch_size_is_at_least_one(pictures, tmp_path, size):
+    with pytest.raises(SystemExit):
+        run("explain", pictures, "--network", NET, "--out", tmp_path, "--batch-size", size)
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}}])

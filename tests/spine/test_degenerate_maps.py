@@ -22,6 +22,18 @@ def test_zero_gradient_gives_zeros_a_flag_and_the_reason():
     assert e.heatmap.shape == (32, 32)
 
 
+@pytest.mark.parametrize("method", ["score-cam-cic", "ablation-cam", "feature-map"])
+def test_a_method_without_gradients_does_not_blame_them(method):
+    module = helpers.seeded(helpers.Gap)
+    with torch.no_grad():
+        module.fc.weight.zero_()
+    e = camlib.explain(helpers.network(module), PICTURE, method, 2)
+    if method == "feature-map":
+        assert not e.degenerate
+    else:
+        assert e.reason.endswith("no change of the picture, or of its maps, changed the score of this class")
+
+
 @pytest.mark.parametrize("ask", [camlib.explain, lambda *a: camlib.compare(a[0], a[1], a[2], [a[3]])])
 def test_the_warning_points_at_the_line_that_asked(ask):
     with pytest.warns(DegenerateMapWarning) as caught:

@@ -17,7 +17,7 @@ def in_a_new_process(code: str, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["camlib", "camlib.paths", "camlib.compendium.png", "camlib.compendium.notebook_runner"]
+    "module", ["camlib", "camlib.paths", "camlib.compendium.inline", "camlib.compendium.notebook_runner"]
 )
 def test_what_computes_nothing_does_not_import_pytorch(module):
     assert in_a_new_process(f"import sys, {module}; print('torch' in sys.modules)") == "False"

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights
 from torchvision.transforms import v2
 
-from camlib import Layer, Network, Preprocess, Trace, explain
+from camlib import Layer, Network, Preprocess, Trace, explain, load_network
 from camlib.data.classes import imagenet_classes
 
 
@@ -255,7 +255,7 @@ sizes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.in
 def test_to_maps_and_back(shape, kind):
     b, k, h, w, prefix = shape
     prefix = prefix if kind == "tokens" else 0
-    layer = Layer("layer", kind, k, h, w, prefix=prefix)
+    layer = Layer("layer", kind, k, (h, w), prefix=prefix, axes=(3, 1, 2) if kind == "channels-last map" else ())
     lengths = {"map": (b, k, h, w), "channels-last map": (b, h, w, k), "tokens": (b, prefix + h * w, k)}
     output = torch.arange(math.prod(lengths[kind])).view(lengths[kind])
     maps = layer.to_maps(output)
@@ -271,7 +271,7 @@ def test_to_maps_and_back(shape, kind):
 
 
 def test_class_tokens_stay_when_the_maps_are_replaced():
-    layer = Layer("layer", "tokens", 4, 2, 3, prefix=2)
+    layer = Layer("layer", "tokens", 4, (2, 3), prefix=2)
     output = torch.randn(1, 8, 4)
     replaced = layer.from_maps(torch.zeros(1, 4, 2, 3), output)
     assert torch.equal(replaced[:, :2], output[:, :2])
@@ -544,3 +544,11 @@ def test_a_class_in_many_forms(target):
 def test_repr_says_what_it_is():
     net = network(seeded(Gap), (32, 48), name="small")
     assert repr(net) == "Network('small', input 32x48, target layer found by itself)"
+
+
+def test_a_layer_is_named_for_a_reader():
+    net = load_network("efficientnet-lite0")
+    assert net.layer_title() == "last layer (7 × 7 × 1280)"
+    assert net.layer_title("bn2") == net.layer_title()
+    assert net.layer_title("blocks.4.2.bn2") == "blocks.4.2.bn2 (14 × 14 × 672)"
+    assert net.find_layer("blocks.4.2.bn2").title("an inner layer") == "an inner layer (14 × 14 × 672)"

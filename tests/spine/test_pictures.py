@@ -1,12 +1,16 @@
 """Pictures of every kind come out as [3, H, W] in [0, 1]; anything else is refused with a reason."""
 
+import os
+import socket
+import struct
+import zlib
 from pathlib import Path
 
 import helpers
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import camlib
 from camlib import Preprocess
@@ -231,6 +235,118 @@ def test_a_gray_network_gets_gray_pictures():
     assert e.heatmap.shape == (16, 16)
 
 
+# -- files that are hard to read
+
+
+def test_a_rubbish_exif_entry_is_no_reason_to_refuse_a_picture(tmp_path):
+    camlib.load_photo("chelsea").save(tmp_path / "a.jpg", exif=b"Exif\0\0rubbish that is no TIFF header")
+    assert to_pil(tmp_path / "a.jpg").size == camlib.load_photo("chelsea").size
+
+
+def png(width: int, height: int, bits: int, color: int, rows: bytes, extra: bytes = b"") -> bytes:
+    """A PNG file by hand: Pillow writes no tRNS entry for 16 bits."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_sixteen_bit_gray_with_a_transparent_level_is_laid_over_white(tmp_path):
+    values = [257 * 40, 1000, 257 * 200]
+    trns = struct.pack(">I", 2) + b"tRNS" + struct.pack(">H", 1000)
+    trns += struct.pack(">I", zlib.crc32(trns[4:]))
+    (tmp_path / "a.png").write_bytes(png(3, 1, 16, 0, b"\0" + struct.pack(">3H", *values), trns))
+    assert np.asarray(to_pil(tmp_path / "a.png"))[0, :, 0].tolist() == [40, 255, 200]
+
+
+@pytest.mark.parametrize("form", ["array", "png", "tiff"])
+def test_twelve_bits_keep_their_levels(tmp_path, form):
+    values = np.linspace(0, 4095, 256).round().astype(np.uint16).reshape(16, 16)
+    photo = values
+    if form != "array":
+        photo = tmp_path / f"deep.{form}"
+        Image.fromarray(values).save(photo)
+    found = np.asarray(to_pil(photo))[..., 0]
+    assert np.array_equal(found, np.round(values / 4095 * 255))
+    assert len(np.unique(found)) == 256
+
+
+@pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+def test_a_picture_without_pixels_is_refused(size):
+    with pytest.raises(ValueError, match=rf"The picture is empty: {size[0]} x {size[1]} pixels"):
+        PLAIN.picture(Image.new("RGB", size))
+
+
+@pytest.mark.parametrize(("value", "mode"), [(-0.5, "F"), (1e9, "F"), (70000.0, "F"), (-3, "I"), (70000, "I")])
+def test_a_picture_out_of_every_range_is_refused(tmp_path, value, mode):
+    image = Image.new(mode, (4, 4), 0)
+    image.putpixel((1, 2), value)
+    image.save(tmp_path / "a.tiff")
+    for photo in (image, tmp_path / "a.tiff"):
+        with pytest.raises(ValueError, match=r"lies in \[0,1\], \[0,255\] or \[0,65535\]; given values from"):
+            PLAIN.picture(photo)
+
+
+def test_a_picture_that_is_too_large_to_be_trusted(tmp_path, monkeypatch):
+    Image.new("L", (100, 100)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ValueError, match=r"bomb\.png' cannot be read as a picture: .*MAX_IMAGE_PIXELS"):
+        to_pil(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("error", [SyntaxError, IndexError, struct.error, MemoryError, zlib.error, AssertionError])
+def test_whatever_a_reader_raises_is_one_sentence(tmp_path, monkeypatch, error):
+    def broken(*_: object) -> None:
+        raise error("inside a plugin")
+
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", broken)
+    with pytest.raises(ValueError, match=rf"a\.png' cannot be read as a picture: {error.__name__}: inside a plugin"):
+        to_pil(tmp_path / "a.png")
+
+
+def test_a_picture_that_is_opened_and_not_yet_read(tmp_path):
+    camlib.load_photo("chelsea").save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:2000])
+    with Image.open(tmp_path / "cut.jpg") as image, pytest.raises(ValueError, match="The picture cannot be read"):
+        to_pil(image)
+
+
+@pytest.mark.parametrize("make", ["fifo", "socket"])
+def test_a_pipe_or_a_socket_does_not_hang(tmp_path, make):
+    path = tmp_path / "pipe.png"
+    if make == "fifo":
+        os.mkfifo(path)
+    else:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(path))
+    with pytest.raises(ValueError, match=r"pipe\.png' cannot be read as a picture: it is a pipe, socket or device"):
+        to_pil(path)
+
+
+@pytest.mark.parametrize("path", ["", "a\0b.png", "x" * 5000, "/dev/zero"])
+def test_paths_that_name_no_picture(path):
+    with pytest.raises(ValueError, match="picture"):
+        to_pil(path)
+
+
+def test_an_explanation_does_not_share_the_callers_memory():
+    net = camlib.Network(helpers.seeded(helpers.Gap), transform=lambda photo: torch.zeros(3, 32, 32))
+    ready = helpers.batch(1) / 4 + 0.5  # in [0, 1]: shown as it is
+    e = camlib.explain(net, ready, target=1)
+    kept = e.image.clone()
+    ready.zero_()
+    assert torch.equal(e.image, kept)
+
+
 # -- refused
 
 
@@ -293,18 +409,40 @@ def test_a_missing_file_and_a_folder(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"mean": (0.5,), "std": (0.5, 0.5)}, "expected one or three values each"),
-        ({"mean": (0.5, 0.5), "std": (0.5, 0.5)}, "expected one or three values each"),
-        ({"std": (0.2, 0.0, 0.2)}, "expected positive values"),
+        ({"mean": (0.5,), "std": (0.5, 0.5)}, "as many values of the one as of the other"),
+        ({"mean": (), "std": ()}, "as many values of the one as of the other"),
+        ({"mean": "gray"}, "numbers, one a channel; given 'gray'"),
+        ({"std": (0.2, 0.0, 0.2)}, "positive values for std"),
+        ({"mean": (0.5, float("nan"), 0.5)}, "finite numbers"),
         ({"interpolation": "nearest"}, r"'nearest': expected one of \['bicubic', 'bilinear'\]"),
         ({"size": (0, 224)}, r"expected \(height, width\)"),
         ({"size": (224,)}, r"expected \(height, width\)"),
         ({"size": (224, 224, 3)}, r"expected \(height, width\)"),
+        ({"size": 224.5}, r"expected \(height, width\)"),
+        ({"size": True}, r"expected \(height, width\)"),
     ],
 )
 def test_preprocess_refuses_impossible_settings(settings, words):
     with pytest.raises(ValueError, match=words):
         Preprocess(**settings)
+
+
+def test_mean_and_std_of_the_255_scale_are_refused_with_those_of_pictures_in_0_1():
+    with pytest.raises(
+        ValueError, match=r"0\.\.255 scale.*mean=\(0\.4851, 0\.4561, 0\.4059\), std=\(0\.229, 0\.2239, 0\.2251\)"
+    ):
+        Preprocess(32, (123.7, 116.3, 103.5), (58.4, 57.1, 57.4))
+    with pytest.raises(ValueError, match=r"mean=\(0\.0, 0\.0, 0\.0\), std=\(1\.0, 1\.0, 1\.0\)"):
+        Preprocess(32, (0, 0, 0), (255, 255, 255))
+    assert Preprocess(32, (0.0,) * 3, (1 / 255,) * 3).normalize(
+        torch.ones(3, 1, 1)
+    ).flatten().tolist() == pytest.approx([255] * 3)
+
+
+def test_one_number_is_for_all_three_colors_and_numpy_is_welcome():
+    assert Preprocess(32, 0.5, 0.25) == Preprocess(32, (0.5,) * 3, (0.25,) * 3)
+    assert Preprocess(np.int64(32), np.full(3, 0.5), torch.full((3,), 0.25)) == Preprocess(32, 0.5, 0.25)
+    assert Preprocess([np.int32(3), 4]).size == (3, 4)
 
 
 def test_one_number_is_a_square():

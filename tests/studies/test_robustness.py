@@ -116,14 +116,14 @@ def test_the_callers_network_and_random_state_are_untouched():
     network.module.features.train()  # an unusual state must come through as well
     network.module.fc.weight.requires_grad_(False)
     network.survey()
-    before, surveys = copy.deepcopy(helpers.state(network.module)), dict(network._surveys)
+    before, surveys = copy.deepcopy(helpers.state(network.module)), dict(network._stand.twin().surveys)
     for _, other in cascading_randomization(network, seed=3):
         other.logits(helpers.batch(1))
         other.survey(helpers.batch(1)[..., :24])  # another size: kept with the copy
         assert other.module.features.training
         assert not other.module.fc.weight.requires_grad
     helpers.assert_same(before, helpers.state(network.module))
-    assert network._surveys.keys() == surveys.keys()
+    assert network._stand.twin().surveys.keys() == surveys.keys()
     assert (network.name, network.target_layer) == ("Trainable", None)
 
 

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 import camlib
 from camlib import paths, training
 from camlib.pictures import Preprocess
-from camlib.training import RECIPES, Run, accuracy, fit, recipe, train
+from camlib.training import RECIPES, Run, accuracy, fit, recipe, scenes, train
 from camlib.training.__main__ import _ordered, main
 from camlib.training.recipes import _recipes
 from camlib.zoo.designs import DESIGNS, _designs, design
@@ -83,6 +84,15 @@ def test_record_and_files_agree(name):
         assert kept_weights(name, tag).keys() == net.module.state_dict().keys()
 
 
+@pytest.fixture(scope="module")
+def drawn_once():
+    """Networks of the same seed are tested on the same 2,000 scenes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scenes, "make_scenes", cache(scenes.make_scenes))
+        yield
+
+
+@pytest.mark.usefixtures("drawn_once")
 @pytest.mark.parametrize("name", [name for name in KEPT if name.startswith("scenes-")])
 def test_kept_weights_reach_the_stated_accuracy_on_fresh_scenes(name):
     """Scenes of another seed than the record's, so its number cannot have been chosen."""

@@ -132,7 +132,7 @@ def test_rivals_are_never_the_target_and_are_named_when_wrong():
     [
         ("finer-cam", {"gamma": -1}, "gamma=-1: expected"),
         ("finer-cam", {"gamma": math.nan}, "gamma=nan: expected"),
-        ("finer-cam", {"weighting": "max"}, "weighting='max': expected 'mean' or 'probability'"),
+        ("finer-cam", {"weighting": "max"}, "weighting='max': expected one of"),
         ("finer-cam", {"rivals": 0}, "rivals=0"),
         ("case", {"rivals": [9]}, "from 0 to 4"),
         ("shapley-cam", {"score": "probability"}, "score='probability': expected one of"),
@@ -323,9 +323,10 @@ def test_contributions_name_a_layer_that_does_not_count():
             return self.fc(x.mean(dim=(2, 3)).repeat(1, 2))
 
     net = helpers.network(helpers.seeded(Aside))
-    layer = net.find_layer("features", helpers.batch(1))
+    ready = net.ready(helpers.batch(1))
+    layer = net.layer_of("features", ready.survey)
     with pytest.raises(ValueError, match="do not depend on layer 'features'"):
-        contributions(net, layer, helpers.batch(1), torch.tensor([1]))
+        contributions(net, ready, layer, helpers.batch(1), torch.tensor([1]))
 
 
 # -- Eigen-CAM

@@ -310,9 +310,9 @@ def test_smooth_grad_cam_plus_plus_equals_a_loop_that_follows_the_paper():
 
 @pytest.mark.parametrize("options", [{"samples": 0}, {"noise": -0.1}])
 def test_smooth_grad_cam_plus_plus_names_impossible_options(options):
-    trace = Trace(helpers.network(helpers.seeded(helpers.Gap)), helpers.batch(1))
-    with pytest.raises(ValueError, match="expected samples >= 1 and noise >= 0"):
-        weights("smooth-grad-cam++", trace, 0, **options)
+    net = helpers.network(helpers.seeded(helpers.Gap))
+    with pytest.raises(ValueError, match=r"expected a (whole )?number of at least"):
+        camlib.explain(net, helpers.picture(0), "smooth-grad-cam++", 0, **options)
 
 
 # -- alpha and heads (Si et al. 2021, section 4.1.1)

@@ -20,7 +20,7 @@ from camlib.compendium.bench.peers import GRADIENT, LOADERS, Peer
 from camlib.compendium.bench.rounds import Job, row, run_rounds
 from camlib.compendium.bench.subjects import SETUPS, Setup, Subject, subjects
 from camlib.engine import runtime
-from camlib.engine.folding import shared_copy
+from camlib.layers import structural_copy
 
 CASES = (
     "batch", "score-cam", "budget", "five-classes", "six-methods", "seven-methods", "ablation-cam", "gradient",
@@ -62,7 +62,7 @@ class Bench:
         self.whole = setup.whole or quick
         self.rows: list[dict[str, Any]] = []
         # Peers leave hooks and modes behind and swap layers: each gets a module of its own, with the same tensors.
-        self._modules = {peer.name: shared_copy(self.wide.net.module) for peer in peers}
+        self._modules = {peer.name: structural_copy(self.wide.net.module).requires_grad_(True) for peer in peers}
 
     def measure(self, cases: Iterable[str]) -> list[dict[str, Any]]:
         """Rows of the cases, with the pilot that finds the best batches where one of them needs it."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from camlib.data.photographs import load_photo
-from camlib.engine.folding import fast_copy, shared_copy
+from camlib.engine.folding import fast_copy
 from camlib.explanation import compare, explain
+from camlib.layers import structural_copy
 from camlib.networks import Network
 from camlib.trace import Trace
 from camlib.zoo.pretrained import load_network
@@ -92,7 +93,7 @@ class Subject:
 
     def forward_backward(self) -> Callable[[], None]:
         """One forward pass, recorded from the layer on, and one backward pass to the layer; nothing else."""
-        module = shared_copy(self.net.module)
+        module = structural_copy(self.net.module)
         leaves: list[Tensor] = []
 
         def cut(_module: nn.Module, _args: tuple, output: Tensor) -> Tensor:

@@ -1,0 +1,236 @@
+"""Charts of the law and of its cure: tables in, a figure out; a method has its own color and marker in all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from camlib.plots.look import COLORS
+from camlib.plots.methods import method_style
+
+WIDTH = 10.0
+SIGNED, UNSIGNED, FINISHED = "weights keep their sign", "weights have no sign", "no weights: a finished map"
+GROUPS = (SIGNED, UNSIGNED, FINISHED)
+"""What a method's weights are: drawn as a hollow marker, a full one, a small pale one."""
+_FORBIDDEN, _QUIET = "#E9E4DC", "0.55"
+
+
+def law_chart(
+    points: Any,
+    titles: Mapping[str, str],
+    groups: Mapping[str, str],
+    headline: str,
+    networks: Mapping[str, str],
+    pair: tuple[str, str] | None = None,
+    note: str = "",
+) -> Figure:
+    """Similarity to ΣM against similarity between two classes: both layers over all networks, then each network.
+
+    Args:
+        points: columns network, layer ("last", "inner"), method, alike_sum, alike_class.
+        titles, groups: of each method: printed name, and one of :data:`GROUPS`.
+        headline: the finding, above the figure.
+        networks: network -> printed name, in the order of the small panels (last layer).
+        pair: two methods joined by an arrow that carries ``note``.
+
+    Below y = 2x² − 1 no mean can lie: two maps at angles θ from ΣM are at most 2θ apart. Raises ValueError for a method
+    without title or group.
+    """
+    methods = [name for name in titles if name in set(points["method"])]
+    if lacking := sorted(set(points["method"]) - set(titles) | (set(methods) - set(groups))):
+        raise ValueError(f"{lacking} have no title or no group; give both for every method of points.")
+    figure = plt.figure(figsize=(WIDTH, 8.0), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(5.6, 2.2))
+    axes = upper.subplots(1, 3, width_ratios=(4, 4, 2.15))
+    for ax, layer, name in zip(axes, ("last", "inner"), ("last layer", "an inner layer"), strict=False):
+        part = points[points["layer"] == layer]
+        _plane(ax, -0.4)
+        for method in methods:
+            _spread(ax, part[part["method"] == method], groups[method], method)
+        if pair:
+            _arrow(ax, part, pair, note if layer == "last" else "")
+        ax.set(title=f"{name}, mean and range of {part['network'].nunique()} networks", xlabel="similarity to ΣM")
+    axes[0].set_ylabel("similarity between the maps of two classes")
+    axes[0].text(0.97, -0.36, "geometry\nforbids", ha="right", va="bottom", color="0.4", fontsize=9)
+    _legend(axes[2], methods, titles, groups)
+    small = lower.subplots(1, len(networks), sharey=True)
+    for ax, (network, name) in zip(np.atleast_1d(small), networks.items(), strict=True):
+        _plane(ax, -0.4)
+        part = points[(points["layer"] == "last") & (points["network"] == network)]
+        for line in part.itertuples():
+            ax.plot(line.alike_sum, line.alike_class, **_marker(line.method, groups[line.method], 0.6))
+        ax.set_title(name, fontsize=9)
+    lower.supxlabel("the last layer of each network: similarity to ΣM", fontsize=10)
+    figure.suptitle(headline, fontsize=12, fontweight="bold")
+    return figure
+
+
+def bound_chart(frame: Any, titles: Mapping[str, str], groups: Mapping[str, str], shapes: float) -> Figure:
+    """What is promised against what is measured, and the measured similarity against the spread of the weights.
+
+    ``frame``: columns method, measured and promised (cosines of the angle to ΣM and of its bound) and spread (the
+    weights' cv, with its sign), a line a map. ``shapes``: τ of the curve cos arctan(cv · τ) on the right, which bounds
+    maps whose weights do not fall with the channels' lengths. Negative spreads are drawn by their size.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.1), layout="constrained")
+    promised = frame[frame["promised"] > -1]
+    for ax, column, part in ((left, "promised", promised), (right, "spread", frame)):
+        for method, lines in part.groupby("method", sort=False):
+            look = _marker(method, groups[method], 0.55) | {"alpha": 0.75}
+            ax.plot(lines[column].abs() if column == "spread" else lines[column], lines["measured"], **look)
+    left.plot([-1, 1], [-1, 1], color="0.2", linewidth=1)
+    left.fill_between([0, 1], [0, 1], 0, color=_FORBIDDEN, linewidth=0, zorder=0)
+    left.text(0.95, 0.06, "the theorem forbids", ha="right", color="0.4", fontsize=9)
+    left.set(xlabel="promised by the theorem: cosine of the bound", ylabel="measured: cosine of the map and ΣM")
+    left.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    reach = np.geomspace(0.1, 100, 200)
+    right.plot(reach, np.cos(np.arctan(shapes * reach)), color="0.2", linewidth=1.2)
+    right.text(0.13, -0.6, f"curve: cos arctan(cv·τ), τ = {shapes:.2f}", fontsize=9, color="0.2")
+    right.set(xscale="log", xlabel="spread of the weights: |cv|", xlim=(0.1, 100), ylim=(-1.03, 1.03))
+    known = list(dict.fromkeys(frame["method"]))
+    marks = [Line2D([], [], label=titles[name], **_marker(name, groups[name], 0.7)) for name in known]
+    figure.legend(handles=marks, loc="outside upper center", ncols=min(4, len(known)), fontsize=9)
+    return figure
+
+
+def removal_chart(frame: Any, titles: Mapping[str, str], panels: Mapping[str, str], metric: str) -> Figure:
+    """How far a map beats ΣM before, against what it gains when its multiple of ΣM is removed.
+
+    Args:
+        frame: columns kind, method, head, ahead (metric of the published map minus that of ΣM), gain (after removal
+            minus before), low and high of the gain.
+        titles: printed name of each method.
+        panels: kind -> title of its panel.
+        metric: what the axes call it.
+
+    A color is a head, a marker a method: maps behind ΣM lose, maps ahead of it win, where the removal only amplifies.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 4.6), layout="constrained", sharey=True)
+    heads, methods = list(dict.fromkeys(frame["head"])), [n for n in titles if n in set(frame["method"])]
+    colors = dict(zip(heads, COLORS, strict=False))
+    for ax, (kind, title) in zip(np.atleast_1d(axes), panels.items(), strict=True):
+        for line in frame[frame["kind"] == kind].itertuples():
+            look = {"color": colors[line.head], "marker": method_style(line.method).marker}
+            ax.plot([line.ahead] * 2, [line.low, line.high], color=look["color"], linewidth=0.8, alpha=0.6)
+            ax.plot(
+                line.ahead, line.gain, linestyle="", markersize=8, markeredgecolor="white", markeredgewidth=0.4, **look
+            )
+        ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
+        ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+        ax.set(title=title, xlabel=f"{metric}: published map minus ΣM")
+    np.atleast_1d(axes)[0].set_ylabel(f"{metric}: projected minus published")
+    of_heads = [Line2D([], [], color=colors[name], marker="o", linestyle="", label=name) for name in heads]
+    markers = {titles[name]: method_style(name).marker for name in methods}
+    of_methods = [Line2D([], [], color="0.3", marker=m, linestyle="", label=name) for name, m in markers.items()]
+    figure.legend(handles=of_methods, loc="outside upper center", ncols=6, fontsize=9)
+    figure.legend(handles=of_heads, loc="outside lower center", ncols=7, fontsize=9, columnspacing=1.2)
+    return figure
+
+
+def agreement_chart(
+    frame: Any, panels: Sequence[str], networks: Mapping[str, str], xlabel: str = "agreement with the causes"
+) -> Figure:
+    """Metrics by how well they order methods as the causes do: one dot a network, its interval, one panel a kind.
+
+    ``frame``: columns panel, name (of the metric), network, mean, low, high, blind (True where the class-blind sum
+    beats Grad-CAM): a full dot, or a ring where it does. Rows are ordered by their mean over networks, best on top.
+    """
+    order = {name: list(_by_mean(frame[frame["panel"] == name])) for name in panels}
+    heights = [len(order[name]) + 1.5 for name in panels]
+    figure, axes = plt.subplots(
+        len(panels),
+        1,
+        figsize=(WIDTH, 0.42 * sum(heights) + 1.3),
+        layout="constrained",
+        sharex=True,
+        height_ratios=heights,
+    )
+    colors = dict(zip(networks, COLORS, strict=False))
+    for ax, panel in zip(np.atleast_1d(axes), panels, strict=True):
+        part, names = frame[frame["panel"] == panel], order[panel]
+        for number, network in enumerate(networks):
+            for line in part[part["network"] == network].itertuples():
+                y = names.index(line.name) + (number - (len(networks) - 1) / 2) * 0.1
+                ax.plot([line.low, line.high], [y, y], color=colors[network], linewidth=1, alpha=0.7)
+                face = "white" if line.blind else colors[network]
+                ax.plot(line.mean, y, "o", color=colors[network], markerfacecolor=face, markersize=4.5)
+        ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+        ax.set(yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6))
+        ax.set_yticklabels(names)
+        ax.set_title(panel, loc="left")
+    np.atleast_1d(axes)[-1].set_xlabel(xlabel)
+    marks = [Line2D([], [], color=colors[n], marker="o", linestyle="", label=title) for n, title in networks.items()]
+    ring = {"color": "0.3", "marker": "o", "linestyle": "", "markerfacecolor": "white"}
+    marks += [Line2D([], [], label="ring: the class-blind ΣM beats Grad-CAM", **ring)]
+    figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9)
+    return figure
+
+
+def _by_mean(part: Any) -> Sequence[str]:
+    return part.groupby("name")["mean"].mean().sort_values(ascending=False).index
+
+
+def _plane(ax: Axes, low: float) -> None:
+    """Axes from ``low`` to 1, and what geometry forbids."""
+    x = np.linspace(0, 1, 200)
+    ax.fill_between(x, 2 * x**2 - 1, -1, color=_FORBIDDEN, linewidth=0, zorder=0)
+    ax.plot(x, 2 * x**2 - 1, color=_QUIET, linewidth=1, zorder=0)
+    ax.axhline(0, color="0.8", linewidth=0.7, zorder=0)
+    ax.set(xlim=(low, 1.06), ylim=(low, 1.06))
+
+
+def _marker(method: str, group: str, size: float = 1.0) -> dict[str, Any]:
+    """Full, hollow or pale marker of a method."""
+    style = method_style(method)
+    face = {SIGNED: "white", UNSIGNED: style.color, FINISHED: "#DDDDDD"}[group]
+    return {
+        "color": style.color,
+        "marker": style.marker,
+        "markerfacecolor": face,
+        "markeredgecolor": style.color,
+        "markeredgewidth": 1.6 * size**0.5,
+        "markersize": (9.5 if style.marker == "*" else 8.0) * size,
+        "linestyle": "",
+    }
+
+
+def _spread(ax: Axes, lines: Any, group: str, method: str) -> None:
+    """Mean over networks, with thin bars from the smallest to the largest."""
+    x, y = lines["alike_sum"], lines["alike_class"]
+    color = method_style(method).color
+    ax.plot([x.min(), x.max()], [y.mean()] * 2, color=color, linewidth=0.6, alpha=0.45, zorder=1)
+    ax.plot([x.mean()] * 2, [y.min(), y.max()], color=color, linewidth=0.6, alpha=0.45, zorder=1)
+    ax.plot(x.mean(), y.mean(), zorder=3, **_marker(method, group))
+
+
+def _arrow(ax: Axes, part: Any, pair: tuple[str, str], note: str) -> None:
+    """From the mean of one method to that of another."""
+    means = part.groupby("method")[["alike_sum", "alike_class"]].mean()
+    if not set(pair) <= set(means.index):
+        return
+    start, end = (means.loc[name].to_numpy() for name in pair)
+    arrow = {"arrowstyle": "->", "color": method_style(pair[0]).color, "shrinkA": 6, "shrinkB": 6, "linewidth": 1.5}
+    ax.annotate("", end, start, arrowprops=arrow, zorder=4)
+    ax.annotate(
+        note, 0.35 * start + 0.65 * end, (-8, 4), textcoords="offset points", ha="right", va="bottom", fontsize=9
+    )
+
+
+def _legend(ax: Axes, methods: Sequence[str], titles: Mapping[str, str], groups: Mapping[str, str]) -> None:
+    """All methods, group by group, in the axes of their own."""
+    ax.set_axis_off()
+    marks, labels = [], []
+    for group in GROUPS:
+        members = [name for name in methods if groups[name] == group]
+        if members:
+            marks += [Line2D([], [], linestyle=""), *(Line2D([], [], **_marker(n, group, 0.8)) for n in members)]
+            labels += [group, *(titles[name] for name in members)]
+    legend = ax.legend(marks, labels, loc="center left", borderaxespad=0, handletextpad=0.3, labelspacing=0.28)
+    for text in legend.get_texts():
+        text.set_fontweight("bold" if text.get_text() in GROUPS else "normal")
