@@ -25,6 +25,10 @@ NAMES := $(foreach name,$(LONG),$(filter $(name),$(FOUND))) $(filter-out $(LONG)
 $(if $(filter-out offline paper,$(PROFILE)),$(error PROFILE=$(PROFILE): expected offline or paper))
 $(if $(filter-out true false True False,$(FAST)),$(error FAST=$(FAST): expected true or false))
 $(if $(word 2,$(NETWORK)),$(error NETWORK=$(NETWORK): expected one name, see `python -m camlib networks`))
+whole = $(if $1,$(if $(shell printf '%s' '$1' | grep -xE '[0-9]+'),,bad),$2)
+$(if $(call whole,$(SEED)),$(error SEED=$(SEED): expected a whole number))
+$(if $(call whole,$(JOBS),bad),$(error JOBS=$(JOBS): expected how many notebooks run at the same time))
+$(if $(call whole,$(THREADS),bad),$(error THREADS=$(THREADS): expected a number of threads))
 PARAMETERS := $(if $(PROFILE),-p profile $(PROFILE)) $(if $(NETWORK),-p network $(NETWORK)) \
               $(if $(SEED),-p seed $(SEED)) $(if $(FAST),-p fast $(FAST))
 EMPTY :=

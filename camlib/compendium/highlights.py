@@ -18,22 +18,15 @@ PLACE = {"layer": "last", "kind": "several", "common": "keep"}
 
 
 def highlights() -> list[str]:
-    """One line a finding: the sentence with its numbers, and the verdict of its claim."""
+    """One line a finding: the sentence with its numbers, and its claim with the verdict."""
     return [_line(number, entry) for number, entry in enumerate(read_table(FILE)["finding"], start=1)]
 
 
 def _line(number: int, entry: Mapping[str, Any]) -> str:
     values = {name: value_of(evidence(), **asked) for name, asked in entry["values"].items()}
     text = fill(entry["text"], values, f"finding {number} in {FILE}").replace("-0.", "\N{MINUS SIGN}0.")
-    verdict = f" (the claim {_quoted(decided(entry['claim']).text)})" if "claim" in entry else ""
+    verdict = f" (`{entry['claim']}`: {decided(entry['claim']).text})" if "claim" in entry else ""
     return f"{number}. {text}{verdict}."
-
-
-def _quoted(verdict: str) -> str:
-    """A verdict as the end of "the claim …"."""
-    return {"no difference that matters": "makes no difference that matters", "undecided": "is undecided"}.get(
-        verdict, verdict
-    )
 
 
 def value_of(rows: pd.DataFrame, *, metric: str, method: str, minus: str | None = None, **place: str) -> float:

@@ -9,7 +9,7 @@ from camlib.layers.layer import Layer, split_name
 from camlib.layers.locating import Run
 from camlib.layers.modules import evaluating
 from camlib.layers.parts import Scripted, plain_name, unwrapped
-from camlib.layers.probing import RECTIFIERS
+from camlib.layers.probing import RECTIFIERS, tensors_in
 from camlib.layers.replacing import replacing_output
 from camlib.layers.survey import Survey
 from camlib.layers.twin import Twin
@@ -29,5 +29,6 @@ __all__ = [
     "replacing_output",
     "split_name",
     "structural_copy",
+    "tensors_in",
     "unwrapped",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlib.layers import kept_random_state
+from camlib.layers import kept_random_state, tensors_in
 
 Extra = tuple | list | Mapping[str, Any] | None
 """Arguments of a module's forward beside the picture: a tuple behind it, or a dictionary by name."""
@@ -60,6 +60,12 @@ class Call:
         """What tells calls apart that may find other layers: kinds and shapes of the arguments, the reading."""
         extra = self.extra.items() if isinstance(self.extra, Mapping) else enumerate(self.extra or ())
         return tuple((name, _kind(value)) for name, value in extra), self.read
+
+
+def everything(output: Any) -> Tensor:
+    """One number that depends on all of an output, however it is nested, [1, 1]: for looking at layers."""
+    means = [tensor.float().mean().nan_to_num() for tensor in tensors_in(output)]
+    return torch.stack(means).sum().reshape(1, 1)
 
 
 def call_with(module: nn.Module, extra: Extra, read: Read | None = None) -> Call:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from camlib.layers import Layer, Survey, plain_name
 from camlib.networks import checks
-from camlib.networks.calling import Extra, call_with
+from camlib.networks.calling import Extra, call_with, everything
 from camlib.networks.classes import checked_names, class_index
 from camlib.networks.first_passes import FirstPasses
 from camlib.networks.ready import Ready, Stand
@@ -109,10 +109,7 @@ class Network:
         return self._first_tensor().dtype
 
     def to(self, device: torch.device | str) -> Network:
-        """Move the module to a device, as ``module.to(device)`` does (in place), and return this network.
-
-        Pictures follow by themselves, and maps come back on the CPU. Raises ValueError for a device that is not here.
-        """
+        """This network, its module moved in place to a device; raises ValueError for one that is not here."""
         checks.move(self.module, device)
         return self
 
@@ -280,8 +277,7 @@ class Network:
         """Logits [B, classes] (float32) of a ready batch, one forward pass without gradients."""
         inputs = self.check_batch(inputs)
         ready = self.ready(inputs)
-        # Not inference mode: what the module keeps from this pass must serve a later gradient.
-        with ready.held() as module, torch.no_grad():
+        with ready.held() as module, torch.no_grad():  # what the module keeps must serve a later gradient
             return self.check_logits(ready.run(module, inputs), inputs).float()
 
     def predict(self, photo: Picture, top: int = 5) -> list[tuple[int, str, float]]:
@@ -326,7 +322,11 @@ class Network:
 
     def layers(self, depth: int | None = None) -> list[Layer]:
         """The layers that can be explained, in order of computation; ``depth``: names of at most so many parts."""
-        return [layer for layer in self.survey().layers if depth is None or layer.name.count(".") < depth]
+        try:
+            found = self.survey().layers
+        except (TypeError, ValueError):  # an output that is no logits: a segmentation, a detector
+            found = self.with_output(everything).survey().layers
+        return [layer for layer in found if depth is None or layer.name.count(".") < depth]
 
     @property
     def default_layer(self) -> Layer:

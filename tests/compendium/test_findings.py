@@ -79,7 +79,7 @@ def test_a_value_is_the_mean_over_networks_of_their_means():
 
 
 def test_findings_name_methods_columns_and_claims_that_exist():
-    columns = set(kept.SHARES) | set(kept.MARKS) | {"average-drop", "class_share", "overall"}
+    columns = set(kept.SHARES) | set(kept.MARKS) | {"average-drop", "average-drop-half", "class_share", "overall"}
     entries = read_table("highlights.toml")["finding"]
     assert len(entries) == 10
     for entry in entries:

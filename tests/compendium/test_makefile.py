@@ -84,7 +84,7 @@ def test_a_dry_run_runs_nothing(tree):
     assert make(tree, "--dry-run", "figures") == (0, [])
 
 
-@pytest.mark.parametrize("given", ["PROFILE=nope", "FAST=maybe", "NETWORK=a b"])
+@pytest.mark.parametrize("given", ["PROFILE=nope", "FAST=maybe", "NETWORK=a b", "SEED=x", "JOBS=", "THREADS=two"])
 def test_a_variable_that_means_nothing_is_refused_before_anything_runs(tree, given):
     status, commands = make(tree, "figures", given)
     assert (status, commands) == (2, [])

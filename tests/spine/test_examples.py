@@ -39,6 +39,7 @@ def test_segmentation():
     e = camlib.explain(net, PHOTO, "grad-cam", target=lambda y: y["out"][where].mean(dim=(1, 2)), relu=False)
     # end
     assert e.layer == "classifier.cbr"  # the last maps before there is one a class
+    assert e.layer in {layer.name for layer in net.layers()}  # without a target, too
     check_weights(e, module, net, lambda y: y["out"][where].mean())
 
 
@@ -52,6 +53,7 @@ def test_detection():
     e = camlib.explain(net, PHOTO, "grad-cam", target=best, relu=False)
     # end
     assert e.layer.startswith("backbone.fpn")
+    assert e.layer in {layer.name for layer in net.layers()}
     check_weights(e, module, net, lambda found: found[0]["scores"][0])
 
 

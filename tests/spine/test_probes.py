@@ -209,7 +209,7 @@ PROBES = [
      lambda: camlib.compare(gap(), P, ["grad-cam"], options={"smooth-grad": {"samples": 3}}), ValueError,
      r"Options for \['smooth-grad'\], which is not among the methods \['grad-cam'\]"),
     ("unknown value of an option", lambda: camlib.explain(gap(), P, "sca-cam", form="max"), ValueError,
-     "form='max': expected 'gradient' .* or 'softmax'"),
+     r"form='max': expected one of \('gradient', 'softmax'\)"),
 ]  # fmt: skip
 
 
