@@ -49,18 +49,18 @@ def law_chart(
     axes = upper.subplots(1, 3, width_ratios=(4, 4, 2.15))
     for ax, layer, name in zip(axes, ("last", "inner"), ("last layer", "an inner layer"), strict=False):
         part = points[points["layer"] == layer]
-        _plane(ax, -0.4)
+        _plane(ax)
         for method in methods:
             _spread(ax, part[part["method"] == method], groups[method], method)
         if pair:
             _arrow(ax, part, pair, note if layer == "last" else "")
         ax.set(title=f"{name}, mean and range of {part['network'].nunique()} networks", xlabel="similarity to ΣM")
     axes[0].set_ylabel("similarity between the maps of two classes")
-    axes[0].text(0.97, -0.36, "geometry\nforbids", ha="right", va="bottom", color="0.4", fontsize=9)
+    axes[0].text(0.97, -0.46, "geometry\nforbids", ha="right", va="bottom", color="0.4", fontsize=9)
     _legend(axes[2], methods, titles, groups)
     small = lower.subplots(1, len(networks), sharey=True)
     for ax, (network, name) in zip(np.atleast_1d(small), networks.items(), strict=True):
-        _plane(ax, -0.4)
+        _plane(ax)
         part = points[(points["layer"] == "last") & (points["network"] == network)]
         for line in part.itertuples():
             ax.plot(line.alike_sum, line.alike_class, **_marker(line.method, groups[line.method], 0.6))
@@ -175,13 +175,13 @@ def _by_mean(part: Any) -> Sequence[str]:
     return part.groupby("name")["mean"].mean().sort_values(ascending=False).index
 
 
-def _plane(ax: Axes, low: float) -> None:
-    """Axes from ``low`` to 1, and what geometry forbids."""
+def _plane(ax: Axes) -> None:
+    """The plane of two similarities, and what geometry forbids in it."""
     x = np.linspace(0, 1, 200)
     ax.fill_between(x, 2 * x**2 - 1, -1, color=_FORBIDDEN, linewidth=0, zorder=0)
     ax.plot(x, 2 * x**2 - 1, color=_QUIET, linewidth=1, zorder=0)
     ax.axhline(0, color="0.8", linewidth=0.7, zorder=0)
-    ax.set(xlim=(low, 1.06), ylim=(low, 1.06))
+    ax.set(xlim=(-0.4, 1.06), ylim=(-0.5, 1.06))
 
 
 def _marker(method: str, group: str, size: float = 1.0) -> dict[str, Any]:
