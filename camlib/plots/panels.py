@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke
 
 from camlib.plots.arrays import array, rgb
-from camlib.plots.look import BOX_COLOR, SMALL, Box, aspect, is_explanation, scale, signs
+from camlib.plots.look import BOX_COLOR, SMALL, Box, aspect, is_explanation, scale, signs, wrap
 from camlib.plots.methods import method_title
 from camlib.plots.overlays import CONTOUR, HALF, OPACITY, colored, contour_level
 from camlib.plots.tiles import Tiles, texts_like
@@ -261,4 +261,5 @@ def _draw_bar(ax: Axes, over: bool, limits: tuple[float, float] | None, opacity:
     ax.set_yticks(list(ticks), list(ticks.values()), fontsize=SMALL)
     ax.tick_params(length=2)
     plain = {(0, 1): BAR_LABEL, (-1, 1): "share of this map's largest size", None: "each map: its own range"}
-    ax.set_ylabel(label or plain.get(limits if limits is None else tuple(limits), "value"), fontsize=SMALL)
+    text = label or plain.get(limits if limits is None else tuple(limits), "value")
+    ax.set_ylabel(wrap(text, ax.figure.get_size_inches()[1] - 0.15, SMALL), fontsize=SMALL)

@@ -15,7 +15,7 @@ from camlib.plots.look import LARGE, PLAIN, SMALL, WIDTH, fixed_layout, text_hei
 
 Texts = Sequence[Sequence[str | None]]
 
-_EDGE, _GAP, _BAR, _LABEL = 0.06, 0.08, 0.95, 1.35
+_EDGE, _GAP, _BAR, _LABEL, _LOW = 0.06, 0.08, 0.95, 1.35, 2.2
 TALLEST = 12.5
 """Inches that a figure may be high: 900 displayed pixels. Tiles shrink to keep it."""
 WIDEST = 3.2
@@ -53,10 +53,17 @@ class Tiles:
         widest = max((text_width(label, PLAIN) for label in self.labels), default=0.0)
         self.left = _EDGE + (widest + 0.14 if widest else 0)
         self.right = _BAR if self.bar else _EDGE
-        room = (WIDTH - self.left - self.right + _GAP) / self.columns - _GAP
-        self._measure(min(room, self.cell or WIDEST))
+        self._measure(self._widest())
+        if self.bar and self.height < _LOW:  # the label of the bar takes more lines
+            self.right += 0.3
+            self._measure(self._widest())
         while self.height > TALLEST and self.width > 0.5:
             self._measure(self.width * 0.96)
+
+    def _widest(self) -> float:
+        """Width of a tile that fills the page, or is as wide as it may be."""
+        room = (WIDTH - self.left - self.right + _GAP) / self.columns - _GAP
+        return min(room, self.cell or WIDEST)
 
     def _measure(self, width: float) -> None:
         """Wrap all texts to tiles of a width and add up the heights of rows."""

@@ -252,8 +252,9 @@ def test_every_committed_text_is_one_that_the_lists_can_give():
     figures = paths.ROOT / "figures"
     entries = json.loads((figures / "manifest.json").read_text(encoding="utf-8"))
     for item in ITEMS.values():
-        for name in ("caption", "differs") if item.caption else ():
-            assert fits(getattr(item, name), entries[item.id][name]), (item.id, name)
+        texts = {"caption": item.reading, "finding": item.finding, "differs": item.differs} if item.reading else {}
+        for name, text in texts.items():
+            assert fits(text, entries[item.id].get(name)), (item.id, name)
     rows = json.loads((figures / "claims.json").read_text(encoding="utf-8"))
     for claim in CLAIMS.values():
         assert fits(claim.claim, rows[claim.id]["claim"]), claim.id

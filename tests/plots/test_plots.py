@@ -126,6 +126,11 @@ def test_a_map_with_negative_values_is_drawn_around_a_white_zero():
     assert shown.to_rgba(np.array([[-0.5, 0.0, 1.0]]))[0, 1, :3] == pytest.approx(1)
 
 
+def test_the_label_of_a_bar_fits_a_low_figure():
+    for columns in (10, 7, 5):
+        assert text_problems(plots.grid([[explanation()] * columns])) == []
+
+
 def test_tiles_never_grow_out_of_the_page():
     figure = plots.grid([[np.zeros((40, 20, 3))]] * 6)
     assert figure.get_size_inches()[1] <= 12.5
