@@ -129,7 +129,7 @@ def _compare(options: argparse.Namespace) -> int:
     labels = [f"{p.stem}\n{row[0].target_name} {row[0].probability:.2f}" for p, row in zip(pictures, rows, strict=True)]
     figure = plots.grid(cells, labels, ["picture", *(METHODS[name].title for name, _ in choices)])
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.out, dpi=150, bbox_inches="tight")
+    figure.savefig(options.out, dpi=plots.DPI)
     print(options.out)
     return 0
 

@@ -21,6 +21,8 @@ CURE_METRICS = {
     "agreement with causes": ("several", "cause"),
     "energy, one object": ("one", "energy"),
     "average drop, half": ("one", "average-drop-half"),
+    "insertion": ("one", "insertion"),
+    "deletion": ("one", "deletion"),
 }
 """Column of the table of the cure -> kind of scenes and metric."""
 METRICS = {

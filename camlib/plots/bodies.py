@@ -42,7 +42,7 @@ def _draw_picture(ax: Axes, stage: Stage, extent: Extent) -> None:
         height, width = shown.heatmap.shape
         xs = left + (np.arange(width) + 0.5) * (right - left) / width
         ys = top - (np.arange(height) + 0.5) * (top - bottom) / height
-        ax.contour(xs, ys, shown.heatmap, levels=[level], colors=[CONTOUR], linewidths=0.9, zorder=2)
+        ax.contour(xs, ys, shown.heatmap, levels=[level], colors=[CONTOUR], linewidths=0.75, zorder=2)
     _frame(ax, extent)
 
 

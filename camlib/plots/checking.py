@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,17 +63,23 @@ class Drawing:
 
         Texts on one line must lie 2 displayed pixels apart, others only must not touch.
         """
-        found = []
+        found = [*self._small()]
         size = np.array(self.pixels.shape[1::-1])
         for line in self.lines:
-            if line.size < SMALLEST - 1e-6:
-                found.append(f"{_quoted(line)} has {line.size:.3g} displayed pixels; the smallest is {SMALLEST:g}")
             if (line.corners < -_TOUCH).any() or (line.corners > size + _TOUCH).any():
                 found.append(f"{_quoted(line)} leaves the canvas")
         for a, b in itertools.combinations(self.lines, 2):
             if _overlap(a.corners / self.scale, b.corners / self.scale):
                 found.append(f"{_quoted(a)} lies over {_quoted(b)}")
         return list(dict.fromkeys(found))
+
+    def _small(self) -> Iterator[str]:
+        """A sentence for each size that is too small."""
+        small = sorted((line for line in self.lines if line.size < SMALLEST - 1e-6), key=lambda line: line.size)
+        for size, members in itertools.groupby(small, lambda line: f"{line.size:.3g}"):
+            first, *others = members
+            who = f"{_quoted(first)} and {len(others)} more have" if others else f"{_quoted(first)} has"
+            yield f"{who} {size} displayed pixels; the smallest is {SMALLEST:g}"
 
 
 def draw(figure: Figure, dpi: float = DPI) -> Drawing:

@@ -11,10 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from camlib.plots.look import COLORS
+from camlib.plots.look import COLORS, WIDTH
 from camlib.plots.methods import method_style
 
-WIDTH = 10.0
 SIGNED, UNSIGNED, FINISHED = "weights keep their sign", "weights have no sign", "no weights: a finished map"
 GROUPS = (SIGNED, UNSIGNED, FINISHED)
 """What a method's weights are: drawn as a hollow marker, a full one, a small pale one."""

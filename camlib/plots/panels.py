@@ -202,12 +202,12 @@ def _around_zero(values: np.ndarray, limits: tuple[float, float] | None) -> tupl
 
 
 def draw_overlay(ax: Axes, image: Any, heatmap: Any, opacity: float = OPACITY) -> None:
-    """An overlay in a panel of your own figure, its contour as a line of 0.9 points whatever the size."""
+    """An overlay in a panel of your own figure, its contour as a line of 0.75 points whatever the size."""
     values = array(heatmap)
     ax.imshow(colored(rgb(image), values, opacity))
     level = contour_level(values)
     if level is not None and min(values.shape) > 1:
-        ax.contour(values, levels=[level], colors=[CONTOUR], linewidths=0.9)
+        ax.contour(values, levels=[level], colors=[CONTOUR], linewidths=0.75)
 
 
 def _heat(content: Any) -> np.ndarray:

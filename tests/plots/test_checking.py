@@ -56,6 +56,15 @@ def test_size_is_that_of_the_figure_at_its_displayed_width(size, width, well):
         assert found == [f"'words' has {size * 10 / width:.3g} displayed pixels; the smallest is 9"]
 
 
+def test_small_texts_of_one_size_are_named_together():
+    figure = page((1, 1, "one"), (3, 1, "two"), (5, 1, "three"), fontsize=7)
+    figure.texts[2].set_fontsize(8)
+    assert plots.text_problems(figure) == [
+        "'one' and 1 more have 7 displayed pixels; the smallest is 9",
+        "'three' has 8 displayed pixels; the smallest is 9",
+    ]
+
+
 def test_turned_texts_are_told_from_their_bounding_boxes():
     """Two parallel lines at 45 degrees whose boxes overlap, though no ink does; then one on the other."""
     parallel = page((2, 2, "a long turned line"), (2.3, 2, "a long turned line"), rotation=45)

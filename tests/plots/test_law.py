@@ -31,19 +31,6 @@ def all_texts(figure):
     return " | ".join(text.get_text() for text in texts(figure))
 
 
-def collisions(figure):
-    """Pairs of texts that overlap by more than a hair (ticks apart, which exist beyond their axis), and small texts."""
-    figure.canvas.draw()
-    ticks = {id(label) for ax in figure.axes for label in (*ax.get_xticklabels(), *ax.get_yticklabels())}
-    boxes = [(t.get_text(), t.get_window_extent()) for t in texts(figure) if id(t) not in ticks]
-    clashes = [
-        (a, b)
-        for (a, one), (b, two) in itertools.combinations(boxes, 2)
-        if min(one.x1, two.x1) - max(one.x0, two.x0) > 1 and min(one.y1, two.y1) - max(one.y0, two.y0) > 1
-    ]
-    return clashes + [t.get_text() for t in texts(figure) if t.get_fontsize() < 9]
-
-
 def points():
     places = itertools.product(NETWORKS, ("last", "inner"), TITLES)
     numbers = np.random.default_rng(0).random((12, 2))
@@ -71,7 +58,7 @@ def test_law_chart_shows_means_over_networks_and_each_network():
     assert faces == [method_style("score-cam").color, "white", "#DDDDDD"]
     assert [len(marks(ax)) for ax in (inner, first, second)] == [3, 3, 3]
     assert all(name in all_texts(figure) for name in (*TITLES.values(), *NETWORKS.values(), *law.GROUPS, "A finding"))
-    assert collisions(figure) == []
+    assert plots.text_problems(figure) == []
 
 
 def test_law_chart_shades_what_geometry_forbids():
@@ -101,7 +88,7 @@ def test_bound_chart_leaves_out_what_promises_nothing():
     assert count == [2, 3]
     curve = max(right.lines, key=lambda line: len(line.get_xdata()))
     assert curve.get_ydata() == pytest.approx(1 / np.sqrt(1 + (0.7 * curve.get_xdata()) ** 2))
-    assert collisions(figure) == []
+    assert plots.text_problems(figure) == []
 
 
 def test_removal_chart_has_one_mark_a_line_and_its_interval():
@@ -117,7 +104,7 @@ def test_removal_chart_has_one_mark_a_line_and_its_interval():
     assert [mark[:2] for mark in marks(left)] == [(0.1, 0.2)]
     assert [mark[:2] for mark in marks(right)] == [(-0.1, -0.2)]
     assert any(list(line.get_ydata()) == [0.15, 0.25] for line in left.lines)
-    assert collisions(figure) == []
+    assert plots.text_problems(figure) == []
 
 
 def test_agreement_chart_orders_metrics_and_rings_those_that_the_sum_beats():
@@ -134,4 +121,4 @@ def test_agreement_chart_orders_metrics_and_rings_those_that_the_sum_beats():
     assert {mark[3] for mark in marks(lower)} == {"white"}
     assert "white" not in {mark[3] for mark in marks(upper)}
     assert len(marks(upper)) == 4
-    assert collisions(figure) == []
+    assert plots.text_problems(figure) == []

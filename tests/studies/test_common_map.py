@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 
+from camlib.framework import without_common_map
 from camlib.studies.common_map import angle_between, closeness
 
 
@@ -106,3 +107,26 @@ def test_two_maps_are_no_farther_apart_than_their_angles_to_the_sum_together(see
     a, b, total = torch.rand(3, 1, 9, generator=generator, dtype=torch.float64)
     assert float(angle_between(a, b)) <= float(angle_between(a, total) + angle_between(b, total)) + 1e-9
     assert float(angle_between(a, b)) == pytest.approx(plain_angle(a, b), abs=1e-7)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(0, 10_000))
+def test_means_over_pictures_obey_the_same_geometry(seed):
+    """cos(θ₁ + θ₂) is convex in both cosines, so that 2x² − 1 of the mean similarity bounds the mean likeness."""
+    generator = torch.Generator().manual_seed(seed)
+    a, b, total = torch.randn(3, 8, 4, generator=generator, dtype=torch.float64)
+    to_sum = torch.cat([angle_between(a, total), angle_between(b, total)]).cos().mean()
+    assert float(angle_between(a, b).cos().mean()) >= 2 * float(to_sum) ** 2 - 1 - 1e-9
+
+
+def test_what_projection_removes_is_the_mean_weight_weighed_by_lengths():
+    weights, maps = made(7, signed=True)
+    total = maps.sum(dim=1)
+    made_map = torch.einsum("bk,bkhw->bhw", weights, maps)
+    lengths = (maps * total[:, None]).sum(dim=(2, 3))
+    live = torch.ones_like(weights, dtype=torch.bool)
+    removed = without_common_map(made_map, weights, maps, live, "project").beta
+    assert float(removed) == pytest.approx(float((weights * lengths).sum() / lengths.sum()))
+    found = closeness(weights, maps)
+    factor = 1 + found.agreement * found.spread * found.lengths
+    assert float(removed) == pytest.approx(float(weights.mean() * factor)), "and the plain mean times 1 + r cv cv"

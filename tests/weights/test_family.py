@@ -245,7 +245,7 @@ def test_lift_cam_by_the_rescale_rule_through_an_mlp_by_hand():
     weights = found("lift-cam", trace)
     assert helpers.relative(weights, looped(lift_cam_loop, module, trace)) < EXACT
     for b, c in enumerate(TARGETS):
-        blank = head_of(module)(torch.zeros(1, 6, 8, 8).double())[0, c]
+        blank = head_of(module)(torch.zeros(1, 6, 8, 8).double())[0, c].detach()
         assert float(weights[b].sum()) == pytest.approx(float(trace.logits[b, c] - blank), rel=1e-9)
 
 
