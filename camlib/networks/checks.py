@@ -13,6 +13,10 @@ class ModuleFailed(ValueError, RuntimeError):
     """The network's module raises on pictures of this shape; the message has the module's own error."""
 
 
+class NoLogits(TypeError, ValueError):
+    """The network returns something else than logits [B, classes]: maps, boxes, a dictionary."""
+
+
 def check_module(module: object) -> nn.Module:
     """The module, if it is one that can run; raises TypeError or ValueError with what to do instead."""
     if not isinstance(module, nn.Module):
@@ -77,12 +81,12 @@ def check_logits(logits: object, inputs: Tensor, network: str, names: list[str] 
     """Logits [B, classes] that are finite; anything else raises and says what came instead."""
     if not isinstance(logits, Tensor):
         given = f"dict with keys {sorted(map(str, logits))}" if isinstance(logits, dict) else type(logits).__name__
-        raise TypeError(
+        raise NoLogits(
             f"{network} returned a {given}; expected logits [B, classes]. Explain a function of the output, "
             f"target=lambda y: ... with one number a picture, or wrap the module so that forward returns the logits."
         )
     if logits.dim() != 2 or logits.shape[0] != inputs.shape[0]:
-        raise ValueError(
+        raise NoLogits(
             f"{network} returned {list(logits.shape)} for {list(inputs.shape)}; expected logits "
             f"[{inputs.shape[0]}, classes]. Explain a function of the output, target=lambda y: ..., or pool it first."
         )

@@ -324,7 +324,7 @@ class Network:
         """The layers that can be explained, in order of computation; ``depth``: names of at most so many parts."""
         try:
             found = self.survey().layers
-        except (TypeError, ValueError):  # an output that is no logits: a segmentation, a detector
+        except checks.NoLogits:  # a segmentation, a detector
             found = self.with_output(everything).survey().layers
         return [layer for layer in found if depth is None or layer.name.count(".") < depth]
 
