@@ -96,7 +96,9 @@ def test_no_text_names_a_path_of_this_machine():
 
 def test_no_file_is_large():
     sizes = {str(path.relative_to(paths.ROOT)): path.stat().st_size for path in committed()}
+    rows = {name: sizes.pop(name) for name in [*sizes] if name.startswith("data/evidence/")}
     assert {name: size for name, size in sizes.items() if size > 1_500_000} == {}
+    assert sum(rows.values()) < 12 * 2**20
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
