@@ -139,8 +139,8 @@ def test_unknown_precision_is_named():
         ({"masks": "soft"}, r"masks='soft': expected one of \('scaled', 'binary', 'unshifted', 'key-area'\)"),
         ({"order": "later"}, r"order='later': expected one of"),
         ({"filler": "red"}, r"filler='red': expected one of \('mean', 'black', 'white', 'blur', 'noise'\)"),
-        ({"threshold": 1.5}, r"threshold=1.5, sigma=10.0: expected a threshold in \[0, 1\]"),
-        ({"sigma": 0.0}, r"expected a threshold in \[0, 1\] and sigma > 0"),
+        ({"threshold": 1.5}, r"threshold=1.5: expected a number of at least 0 and at most 1"),
+        ({"sigma": 0.0}, r"sigma=0.0: expected a number above 0"),
     ],
 )
 def test_masking_names_what_it_does_not_know(options, words):

@@ -394,7 +394,7 @@ def test_another_network_than_the_explained_one_is_found_out(net, explained):
 
 
 def test_a_transform_that_cannot_be_undone_needs_the_pictures(net):
-    steps = [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Lambda(lambda x: 4 * x - 2)]
+    steps = [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Lambda(lambda x: 4 * x * x - 2)]
     own = Network(net.module, "features", transforms.Compose(steps), helpers.CLASSES)
     photo = Image.fromarray((helpers.picture(1).permute(1, 2, 0).numpy() * 255).astype(np.uint8))
     found = camlib.compare(own, [photo], ["grad-cam"])

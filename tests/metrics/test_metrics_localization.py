@@ -357,7 +357,7 @@ def test_energy_and_pointing_agree_with_quantus_where_they_mean_the_same():
         (lambda s: box_from_map(torch.ones(1, 2, 2)), r"expected \[h, w\]: pass one map"),
         (lambda s: energy_share(torch.full((2, 2), float("nan")), torch.ones(2, 2)), "heatmap holds NaN"),
         (lambda s: energy_share(torch.ones(2, 2), torch.ones(2)), r"region has shape \(2,\)"),
-        (lambda s: METRICS["pointing-game"](s, tolerance=-1), "tolerance=-1: expected pixels"),
+        (lambda s: METRICS["pointing-game"](s, tolerance=-1), "tolerance=-1: expected a number of at least 0"),
         (lambda s: METRICS["energy-pointing-game"](s, box=1), "has no option 'box'. Its options: none"),
     ],
 )
