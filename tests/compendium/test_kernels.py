@@ -112,7 +112,8 @@ def test_one_that_fails_keeps_no_other_from_its_end(mixed):
     assert "ZeroDivisionError" in complaints
     assert "Kernel died" in complaints
     assert "04_good done" in said
-    assert sorted(path.name for path in built.iterdir()) == ["00_a.ipynb", "04_good.ipynb"]
+    assert sorted(path.name for path in built.glob("*.ipynb")) == ["00_a.ipynb", "04_good.ipynb"]
+    assert {path.stem for path in built.glob("*.txt")} == {"01_b", "02_bad"}
 
 
 @forks
