@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from camlib import paths
 
@@ -39,7 +39,8 @@ def once_a_run(module: nn.Module, follows_from: Iterable[Tensor | str], make: Ca
             PyTorch's FlopCounterMode does: operations that are counted have to be done.
     """
     folder = os.environ.get(paths.SHARED)
-    if not (_wanted and folder) or is_in_torch_dispatch_mode():
+    # The mode of this thread: the flag behind torch's is_in_torch_dispatch_mode is one for all threads.
+    if not (_wanted and folder) or _get_current_dispatch_mode() is not None:
         return make()
     path = Path(folder) / f"{_digest(module, follows_from)}.npy"
     if path.exists():

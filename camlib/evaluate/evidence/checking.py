@@ -51,12 +51,17 @@ def _compared(row: dict[str, Any]) -> list[Difference]:
     made = scenes.rows_of(net, row["layer"], row["kind"], case, maps, scenes.scorer(net))
     names = ("method", "common", "target")
     fresh = next(each for each in reversed(made) if all(each[name] == row[name] for name in names))
-    place = {name: row[name] for name in kept.NAMES}
+    place = {name: row[name] for name in (*kept.NAMES, "drop", "drop_half")}
     found = [Difference(place, name, row[name], fresh.get(name)) for name in (*kept.SHARES, *kept.MARKS)]
-    return [each for each in found if not _same(each.kept, each.found)]
+    return [each for each in found if not _same(each.kept, each.found) and not _turned_by_rounding(each)]
 
 
 def _same(old: Any, new: Any) -> bool:
     if pd.isna(old) or new is None:
         return pd.isna(old) and new is None
     return old == new if isinstance(new, bool) else abs(old - new) <= TOLERANCE
+
+
+def _turned_by_rounding(each: Difference) -> bool:
+    """Whether a probability that neither drops nor rises by more than rounding is said to rise once and once not."""
+    return each.column.startswith("rise") and each.row["drop" + each.column.removeprefix("rise")] <= TOLERANCE
