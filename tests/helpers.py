@@ -9,6 +9,8 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from torch import Tensor, nn
 
 from camlib import METHODS, Network, Preprocess, load_network, load_photo
@@ -25,6 +27,11 @@ def seeded(build: Callable[[], nn.Module], seed: int = 0, dtype: torch.dtype = t
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build().eval().to(dtype)
+
+
+def texts(figure: Figure) -> list[Text]:
+    """All texts of a figure that are drawn."""
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
 
 
 def picture(seed: int = 0, height: int = SIZE, width: int = SIZE) -> Tensor:
@@ -58,6 +65,17 @@ def features(channels: int = 6, inplace: bool = False, stride: int = 2) -> nn.Se
         nn.Conv2d(8, channels, 3, stride=stride, padding=1),
         nn.ReLU(inplace),
     )
+
+
+class Many(nn.Module):
+    """conv - ReLU - conv - ReLU - GAP - linear with enough feature maps for budgets of passes; gain makes answers clear."""
+
+    def __init__(self, channels: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.features, self.fc, self.gain = features(channels), nn.Linear(channels, len(CLASSES)), gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.features(x).mean(dim=(2, 3)) * self.gain)
 
 
 class Gap(nn.Module):

@@ -13,8 +13,8 @@ from camlib.compendium.verdicts import MARKS, RULES, Contrast, Decision, Rule, d
 from camlib.evaluate.evidence.populations import HEADS, Population
 
 METRIC_NAMES = {
-    "energy": "share of the energy on the object",
-    "on_objects": "share of the energy on any object",
+    "energy": "share of the energy on the object's mask",
+    "on_objects": "share of the energy on the masks of all objects",
     "class_share": "share of the object energy on the asked class",
     "cause": "agreement with what the objects do to the logit",
     "extent": "area above half of the maximum",
@@ -35,7 +35,7 @@ def metric_text(name: str) -> str:
 def effect_text(rule: Rule, decision: Decision) -> str:
     """The effect in one line: of each population the contrast that is nearest to failing, from lowest to highest.
 
-    "share of the energy on the object, score-cam − grad-cam: −0.064 [−0.067, −0.062] to +0.010 [0.006, 0.014]; n 960".
+    "correlation with ΣM, score-cam − grad-cam: +0.264 [0.257, 0.272] to +0.410 [0.396, 0.424]; n 960".
     """
     if not decision.contrasts:
         return "no rows yet"

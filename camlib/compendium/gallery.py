@@ -152,7 +152,9 @@ def claims_block() -> str:
         return "No claim is decided yet."
     link = _from(paths.ROOT, paths.FIGURES / "claims.md")
     count = f"All {len(rows)} claims with effects, intervals and numbers of pictures: [the ledger]({link})"
-    return "\n".join([*highlights(), "", f"{count}; {counts_text(rows)}."])
+    by_rows = sum("command" in row for row in rows.values())
+    head = f"{by_rows} of the {len(rows)} claims are decided by rows, the others in notebooks, on fewer pictures."
+    return "\n".join([f"{head} The findings to remember:", "", *highlights(), "", f"{count}; {counts_text(rows)}."])
 
 
 def _ranges(names: Sequence[str]) -> str:

@@ -149,7 +149,8 @@ def _table(rows: Mapping[str, Any]) -> str:
 _HOW_TO_READ = """\
 Rows of [data/evidence](../data/evidence/) decide a claim by a rule that was committed before them \
 ([rules.toml](../camlib/compendium/rules.toml)): ✓ holds, ✗ does not hold, = no difference that matters, · undecided, \
-in each population; of several rivals the closest one counts. The id beside a claim prints every number of it: \
+in each population; of several rivals the closest one counts. On scenes the object is its exact mask, not a box: \
+coarse maps spill over it, maps of pixels do not. The id beside a claim prints every number of it: \
 `python -m camlib.compendium.findings ID`. Other claims are decided in a notebook."""
 
 

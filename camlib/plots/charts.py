@@ -114,7 +114,7 @@ def bars_with_intervals(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Horizontal bars with intervals, one a category (method), colored by group (network).
+    """Horizontal bars with intervals, one a category (method), colored by group (network; a method has a marker, too).
 
     ``frame`` is a pandas table with one row per category and group and the columns named by the arguments;
     both keep their order of first appearance. A single group takes the color of each category that is a method.
@@ -133,11 +133,13 @@ def bars_with_intervals(
         places = np.array([categories.index(entry) for entry in part[category]])
         places = places + (index - (len(groups) - 1) / 2) * height
         errors = np.array([part[value] - part[low], part[high] - part[value]]).clip(min=0)
-        fills = style_of(name, Style(color, "")).color
+        look, label = style_of(name, Style(color, "")), method_title(str(name))
+        fills = look.color
         if len(groups) == 1:
             fills = [style_of(entry, Style(color, "")).color for entry in part[category]]
-        ax.barh(places, part[value], height * 0.9, color=fills, alpha=0.75, label=method_title(str(name)))
-        ax.errorbar(part[value], places, xerr=errors, fmt="none", ecolor="0.15", elinewidth=1.1, capsize=2)
+        ax.barh(places, part[value], height * 0.9, color=fills, alpha=0.75, label=None if look.marker else label)
+        end = {"marker": look.marker, "mfc": look.color, "mec": "white", "ms": 7, "label": label} if look.marker else {}
+        ax.errorbar(part[value], places, xerr=errors, ls="none", ecolor="0.15", elinewidth=1.1, capsize=2, **end)
     if chance is not None:
         ax.axvline(chance, color="0.3", linestyle="--", linewidth=1.1, label=f"chance ({chance:.3g})")
     ax.set_yticks(range(len(categories)), [method_title(str(entry)) for entry in categories])

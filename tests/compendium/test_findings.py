@@ -9,7 +9,7 @@ from camlib.compendium.claims import CLAIMS
 from camlib.compendium.items import read_table
 from camlib.compendium.verdicts import RULES, Rule, decide_by
 from camlib.evaluate.evidence import kept
-from camlib.evaluate.evidence.populations import METHODS
+from camlib.evaluate.evidence.populations import CLASS_MAPS, METHODS, SCENE_NETWORKS
 
 
 def rows(gains, metric="energy", kind="one"):
@@ -33,7 +33,7 @@ def test_the_effect_is_that_of_the_closest_rival_from_the_lowest_population_to_t
     found = decide_by(rule(), rows({"scenes-gap": 0.1, "scenes-vgg": -0.05}))
     told = findings.effect_text(rule(), found)
     assert told == (
-        "share of the energy on the object, grad-cam − feature-map (of 2): "
+        "share of the energy on the object's mask, grad-cam − feature-map (of 2): "
         "−0.050 [−0.050, −0.050] to +0.100 [0.100, 0.100]; n 50"
     )
     assert findings.populations_text(found) == "✓ GAP; ✗ MLP (VGG)"
@@ -87,3 +87,30 @@ def test_findings_name_methods_columns_and_claims_that_exist():
         for value in entry["values"].values():
             assert value["method"] in METHODS
             assert value["metric"] in columns
+
+
+def test_the_sentences_of_the_findings_are_true_of_the_rows():
+    """Words that no placeholder fills: forgets, decides, brings back, loses, best."""
+    rows = verdicts.evidence()
+
+    def value(method, metric, **place):
+        return highlights.value_of(rows, metric=metric, method=method, **place)
+
+    unsigned = [value(method, "alike_class") for method in ("grad-cam++", "score-cam", "sa-cam")]
+    assert min(unsigned) > 0.4 > 0.1 > value("score-cam-cic", "alike_class") > value("grad-cam", "alike_class")
+    for method in ("grad-cam++", "score-cam", "sa-cam"):
+        assert value(method, "class_share", common="project") > value(method, "class_share") + 0.2
+    assert value("score-cam", "average-drop-half", kind="one", common="project") > 50
+    places = verdicts.decided("sca-localizes-better").by_population
+    assert [name for name, verdict in places.items() if verdict != "does not hold"] == ["scenes-vgg:last:one"]
+    assert set(verdicts.decided("union-localizes-better-than-score-cam").by_population.values()) == {
+        "no difference that matters"
+    }
+    ahead = {
+        network: value("score-cam", "energy", minus="grad-cam", kind="one", network=network)
+        for network in SCENE_NETWORKS
+    }
+    assert ahead["scenes-gap"] < 0 < ahead["scenes-vgg"]
+    assert value("feature-map", "average-drop", kind="one") < value("grad-cam", "average-drop", kind="one")
+    assert value("score-cam-raw", "class_share") > value("score-cam", "class_share")
+    assert max(CLASS_MAPS, key=lambda method: value(method, "class_share")) == "shapley-cam"

@@ -113,7 +113,8 @@ def test_readme_blocks_are_refreshed_and_missing_ones_named(made):
     assert "\nbetween\n" in text
     assert "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](notebooks/01_feature_maps.ipynb) | 1 of 1 |" in text
     assert "| fig 02\N{EN DASH}06; eq 1 | 02_unified_framework | open |" in text
-    assert "<!-- begin:claims -->\n1. A finding.\n\nAll 1 claims with effects" in text
+    assert "0 of the 1 claims are decided by rows" in text
+    assert "\n1. A finding.\n\nAll 1 claims with effects" in text
     assert "1 does not hold.\n<!-- end:claims -->" in text
 
 

@@ -71,7 +71,7 @@ def test_rows_decide_what_stands_in_the_ledger_and_the_notebook_says_what_it_see
     found = ledger.claims()["with-notebook"]
     assert (found["claim"], found["verdict"]) == ("Grad-CAM is better", "depends on the network")
     assert found["populations"] == "✓ GAP; ✗ MLP (VGG)"
-    assert found["ours"].startswith("share of the energy on the object, grad-cam − feature-map: −0.1")
+    assert found["ours"].startswith("share of the energy on the object's mask, grad-cam − feature-map: −0.1")
     assert found["ours"].endswith("; n 50")
     assert "+0.01 on five photographs" in ledger.notebook_text(ledger.claims(), "04_sca_cam")
 

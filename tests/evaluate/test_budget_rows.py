@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import spearmanr
-from torch import Tensor, nn
 
 import camlib
 from camlib import Trace
@@ -28,19 +27,7 @@ from camlib.evaluate.budget.choices import CHOICES, PARTS, Exact, rows_of
 CHANNELS = 24
 
 
-class Many(nn.Module):
-    """conv - ReLU - conv - ReLU - GAP - linear with 24 feature maps and clear answers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = helpers.features(channels=CHANNELS)
-        self.fc = nn.Linear(CHANNELS, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.features(x).mean(dim=(2, 3)) * 40)
-
-
-NET = helpers.network(helpers.seeded(Many, seed=3))
+NET = helpers.network(helpers.seeded(lambda: helpers.Many(CHANNELS, gain=40), seed=3))
 READY = helpers.batch(1)
 
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from camlib import plots
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    plots.style()
-    yield
-    plt.close("all")
 
 
 def rows(networks=("a", "b"), pictures: int = 5) -> pd.DataFrame:

@@ -8,13 +8,6 @@ from camlib import plots
 from camlib.plots.checking import draw
 
 
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    plots.style()
-    yield
-    plt.close("all")
-
-
 def page(*texts, width=plots.WIDTH, **look):
     """A figure of 5 inches height with texts at (x, y) in inches."""
     figure = plt.figure(figsize=(width, 5), layout="none")

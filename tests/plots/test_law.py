@@ -2,10 +2,10 @@
 
 import itertools
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import texts
 
 from camlib import plots
 from camlib.plots import law
@@ -14,17 +14,6 @@ from camlib.plots.methods import method_style
 TITLES = {"score-cam": "Score-CAM", "score-cam-cic": "Score-CAM (increase)", "recipro-cam": "Recipro-CAM"}
 GROUPS = dict(zip(TITLES, (law.UNSIGNED, law.SIGNED, law.FINISHED), strict=True))
 NETWORKS = {"a": "GAP", "b": "MLP (VGG)"}
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    plots.style()
-    yield
-    plt.close("all")
-
-
-def texts(figure):
-    return [text for text in figure.findobj(plt.Text) if text.get_visible() and text.get_text().strip()]
 
 
 def all_texts(figure):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from helpers import texts
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
@@ -15,18 +16,6 @@ from camlib import plots
 from camlib.plots import TIMES, Block, Link, Stage, text_problems
 from camlib.plots.bodies import shown_channels
 from camlib.plots.routes import BRIDGE, bridged
-
-
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    plots.style()
-    yield
-    plt.close("all")
-
-
-def texts(figure):
-    """All texts that are drawn."""
-    return [text for text in figure.findobj(plt.Text) if text.get_visible() and text.get_text().strip()]
 
 
 def stages():

@@ -15,13 +15,6 @@ from camlib.plots.arrays import array
 from camlib.plots.overlays import colored
 
 
-@pytest.fixture(autouse=True)
-def _closed_figures():
-    plots.style()
-    yield
-    plt.close("all")
-
-
 def explanation(method="grad-cam", picture=0, size=(20, 20), **changes):
     generator = torch.Generator().manual_seed(picture)
     fields = {
@@ -34,11 +27,6 @@ def explanation(method="grad-cam", picture=0, size=(20, 20), **changes):
         "picture": picture,
     }
     return SimpleNamespace(**fields | changes)
-
-
-def texts(figure):
-    """All texts that are drawn."""
-    return [text for text in figure.findobj(plt.Text) if text.get_visible() and text.get_text().strip()]
 
 
 # Pictures and heatmaps
@@ -204,6 +192,20 @@ def test_bars_show_means_intervals_and_chance():
         plots.bars_with_intervals(frame.drop(columns="low"))
     with pytest.raises(ValueError, match="several rows"):
         plots.bars_with_intervals(pd.concat([frame, frame]))
+
+
+def test_bars_of_methods_whose_colors_are_near_have_markers():
+    frame = pd.DataFrame(
+        [("blocks.4", "grad-cam", 0.5, 0.4, 0.6), ("blocks.4", "grad-cam++", 0.3, 0.2, 0.4)],
+        columns=["place", "method", "mean", "low", "high"],
+    )
+    ax = plots.bars_with_intervals(frame, category="place", group="method").axes[0]
+    handles, labels = ax.get_legend_handles_labels()
+    assert labels == ["Grad-CAM", "Grad-CAM++"]
+    assert [handle.lines[0].get_marker() for handle in handles] == [
+        plots.method_style(m).marker for m in frame["method"]
+    ]
+    assert [float(handle.lines[0].get_xdata()[0]) for handle in handles] == [0.5, 0.3]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import math
 import helpers
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import camlib
 from camlib import METHODS, Network, Preprocess, Trace
@@ -23,20 +23,8 @@ BUDGETED = (
 )  # fmt: skip
 
 
-class Many(nn.Module):
-    """conv - ReLU - conv - ReLU - GAP - linear with 40 feature maps, one of them dead."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = helpers.features(channels=CHANNELS)
-        self.fc = nn.Linear(CHANNELS, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc(self.features(x).mean(dim=(2, 3)))
-
-
 def network(gain: float = 40.0) -> Network:
-    module = helpers.seeded(Many, seed=3)
+    module = helpers.seeded(lambda: helpers.Many(CHANNELS), seed=3)
     with torch.no_grad():
         module.fc.weight *= gain
         module.features[2].bias[7] = -100

@@ -94,11 +94,6 @@ def _explained(
         return compare(net, picture, asked, targets, layer=PHOTO_NETWORKS[net.name][LAYERS.index(layer)])
 
 
-def facts_columns() -> tuple[str, ...]:
-    """What is known of a photograph before any map."""
-    return ("network", "kind", "picture", "target", "probability", "right")
-
-
 def settings() -> dict[str, Any]:
     """What decides about the rows besides the network."""
     return {"photographs": [PHOTO_SEED, CURVED_PHOTOGRAPHS], "methods": CLASS_MAPS, "first": _FIRST_ONLY}
