@@ -68,7 +68,7 @@ def features(channels: int = 6, inplace: bool = False, stride: int = 2) -> nn.Se
 
 
 class Many(nn.Module):
-    """conv - ReLU - conv - ReLU - GAP - linear with enough feature maps for budgets of passes; gain makes answers clear."""
+    """conv - ReLU - conv - ReLU - GAP - linear with many feature maps; ``gain`` makes answers clear."""
 
     def __init__(self, channels: int, gain: float = 1.0) -> None:
         super().__init__()
