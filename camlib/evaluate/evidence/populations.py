@@ -41,8 +41,8 @@ LAYERS = ("last", "inner")
 SCENE_KINDS = {"one": (1, 1), "several": (2, 4)}
 """Scenes with one object; with two to four of at least two classes. Smallest and largest number of objects."""
 SEEDS = {"one": 2611, "several": 2612}
-"""No scene of these seeds was used by training, notebooks or pilots. Means over numbers 100-103 and 600-611 of scenes-gap
-were seen when the code was tried, before the rules were written."""
+"""No scene of these seeds was used by training, notebooks or pilots. Means over numbers 100-103 and 600-611 of
+scenes-gap were seen when the code was tried, before the rules were written."""
 
 CLASS_MAPS = (
     "feature-map",
