@@ -15,8 +15,8 @@ STAMP := .venv/.installed
 SOURCES := $(shell find camlib -name "*.py" -o -name "*.pyi" -o -name "*.csv" -o -name "*.toml") data/manifest.json $(wildcard data/trained/*)
 # The longest first: one that is begun last would keep one core alone. Those that share passes (09 with 11; 10, 08, 06
 # and 07) are not begun together: the second reads what the first has computed.
-LONG := 09_faithfulness 10_localization 11_sanity 08_union_cam 07_sa_cam 12_robustness 06_score_cam \
-        13_trained_networks 05_gradient_methods 04_sca_cam 15_lfi_cam
+LONG := 11_faithfulness 12_localization 13_sanity 09_union_cam 08_sa_cam 14_robustness 07_score_cam \
+        15_trained_networks 06_gradient_methods 04_sca_cam 10_lfi_cam
 FOUND := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb)))
 NAMES := $(foreach name,$(LONG),$(filter $(name),$(FOUND))) $(filter-out $(LONG),$(FOUND))
 
@@ -69,7 +69,7 @@ help:
 	@echo "make map         the floors of the package, read from its imports; MAP=--renew writes them into the README"
 	@echo "make errata      measures what slips and open places of the sources change: data/errata.csv, figures/errata.md"
 	@echo "make evidence    makes missing rows of data/evidence, in hours, JOBS=2; goes on after a kill (SAMPLES=DIR: photographs, too)"
-	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 14"
+	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 17"
 	@echo "make paper IMAGENET=DIR VOC=DIR   the papers' own networks and data into figures-paper/; LIMIT=100: pictures a table"
 	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one; CIFAR10=DIR): data/trained/"
 	@echo "make verify      compares every photograph and weight file with data/manifest.json"
@@ -104,8 +104,8 @@ $(NAMES): %: $(RUNS)/%.ipynb
 $(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
 	@$(if $(LIST),echo $<,$(RUN) $<)
 
-$(RUNS)/08_union_cam.ipynb $(RUNS)/14_cost.ipynb: data/bench.csv data/bench-machine.json
-$(RUNS)/14_cost.ipynb $(RUNS)/17_the_law.ipynb: $(wildcard data/evidence/*.parquet)
+$(RUNS)/09_union_cam.ipynb $(RUNS)/17_cost.ipynb: data/bench.csv data/bench-machine.json
+$(RUNS)/17_cost.ipynb $(RUNS)/05_the_law.ipynb: $(wildcard data/evidence/*.parquet)
 
 notebooks: figures
 	@$(VENV) -m camlib.compendium.notebook_runner publish $(RUNS)

@@ -1,4 +1,4 @@
-"""The tables of the law, its cure, the metrics and the choice, in words: what notebook 17 shows of the rows."""
+"""The tables of the law, its cure, the metrics and the choice, in words: what notebook 05 shows of the rows."""
 
 from __future__ import annotations
 

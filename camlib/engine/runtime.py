@@ -46,7 +46,7 @@ def keep_buffers(limit_mib: int = 512) -> bool:
 
     By default glibc hands every buffer over 32 MiB back to the system as soon as it is freed, and the next one of that
     size pays for all its pages again. A library whose batches are that wide gains most from this setting; camlib
-    chooses batches below the limit (notebook 14 compares both). Results do not change. The price is memory: up to twice
+    chooses batches below the limit (notebook 17 compares both). Results do not change. The price is memory: up to twice
     ``limit_mib`` of freed memory stays with the process. ``keep_buffers(32)`` gives it back and returns to the largest
     thresholds that glibc chooses by itself. ``MALLOC_MMAP_THRESHOLD_`` and ``MALLOC_TRIM_THRESHOLD_`` in the
     environment (bytes) do the same from outside.

@@ -2,7 +2,7 @@
 
 Both stream through one reused buffer of one batch. On a CPU the batch is chosen so that the widest tensor of a pass
 stays under 32 MiB: glibc returns larger buffers to the system after each use, and the next batch pays for every page
-again (1.3 to 3.9 times the time, see notebook 14; :func:`camlib.engine.runtime.keep_buffers` lifts the limit).
+again (1.3 to 3.9 times the time, see notebook 17; :func:`camlib.engine.runtime.keep_buffers` lifts the limit).
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def test_item_ids_say_paper_kind_and_number():
         ("sca-eq-19", "04_sca_cam"),
         ("history-fig-cam", "02_unified_framework"),
         ("score-eq-8", "16_captions"),
-        ("sa-table-3", "09_faithfulness"),
+        ("sa-table-3", "11_faithfulness"),
     ],
 )
 def test_items_have_their_notebook(item_id, notebook):

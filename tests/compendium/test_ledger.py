@@ -28,7 +28,7 @@ def test_a_verdict_that_does_not_exist_is_refused(folder):
 def test_the_table_of_a_notebook_has_its_claims_alone(folder):
     ledger.enter("b", **CLAIM_ROW)
     ledger.enter("a", **dict(CLAIM_ROW, ours="yes", verdict="holds"))
-    ledger.enter("c", **dict(CLAIM_ROW, notebook="05_gradient_methods"))
+    ledger.enter("c", **dict(CLAIM_ROW, notebook="06_gradient_methods"))
     assert ledger.notebook_text(ledger.claims(), "04_sca_cam").splitlines() == [
         "| claim | measured here | verdict |",
         "|---|---|---|",

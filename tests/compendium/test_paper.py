@@ -40,11 +40,11 @@ NEEDED = {
     "02_unified_framework": ("resnet18", "vgg16"),
     "03_pooling_cases": ("squeezenet1_1", "resnet18", "resnet50", "densenet161"),
     "04_sca_cam": ("squeezenet1_1", "resnet18", "resnet50", "densenet161"),
-    "05_gradient_methods": ("resnet50", "vgg16"),
-    "06_score_cam": ("vgg16",),
-    "07_sa_cam": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
-    "08_union_cam": ("vgg16",),
-    "11_sanity": ("vgg16",),
+    "06_gradient_methods": ("resnet50", "vgg16"),
+    "07_score_cam": ("vgg16",),
+    "08_sa_cam": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
+    "09_union_cam": ("vgg16",),
+    "13_sanity": ("vgg16",),
 }
 
 
@@ -334,7 +334,7 @@ def test_published_numbers_are_those_of_the_papers():
 
 
 def test_the_list_names_items_cells_and_what_stopped(home):
-    for name in ("01_feature_maps", "04_sca_cam", "06_score_cam"):
+    for name in ("01_feature_maps", "04_sca_cam", "07_score_cam"):
         notebook(home, f"notebooks/{name}", "0")
     said = "left out: The weights of x are not here: y\nleft out: needs x\nfailed: KeyError: 'z'\nsomething else\n"
     notebook(home, "build/runs/01_feature_maps", "0", "1", said=said)
@@ -346,12 +346,12 @@ def test_the_list_names_items_cells_and_what_stopped(home):
     assert "sca-fig-12, sca-fig-13" in text
     assert "sca-fig-14, sca-eq-20, sca-eq-21" in text, "without sca-eq-19, which is made"
     assert "own-table-1: 04_sca_cam, not made with these parameters" in text
-    assert "history-fig-timeline: 06_score_cam, stopped" in text
+    assert "history-fig-timeline: 07_score_cam, stopped" in text
     assert "01_feature_maps: 1 more cells that need them" in text
     assert "union-table-2: no folder" in text
     assert "01_feature_maps, cell 1: failed: KeyError: 'z'" in text
     assert "04_sca_cam, cell 0: does not hold here: r > 0.9" in text
-    assert text.endswith("Stopped before the end (see above):\n  06_score_cam")
+    assert text.endswith("Stopped before the end (see above):\n  07_score_cam")
     assert "something else" not in text
     assert found.failed
 

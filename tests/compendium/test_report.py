@@ -40,7 +40,7 @@ def listed(monkeypatch, folder, shown):
         Item("a-table", "sca", "table", "B", "04_sca_cam", "All of it.", network="{network}; small", data="a goose"),
         Item("a-still", "sca", "figure", "C", "04_sca_cam", "Still.", data="{n} of {network}", n=3, seeded=False),
         Item("a-eq", "sca", "equation", "D", "04_sca_cam"),
-        Item("b-fig", "sca", "figure", "E", "05_gradient_methods", "Elsewhere."),
+        Item("b-fig", "sca", "figure", "E", "06_gradient_methods", "Elsewhere."),
     ]
     items[0] = Item(**vars(items[0]) | {"profiles": {"paper": {"differs": ""}}})
     claims = [
@@ -55,7 +55,7 @@ def listed(monkeypatch, folder, shown):
         ),
         Claim("a-bare", "own", "It is bare", "04_sca_cam", evidence="not tested"),
         Claim("a-chance", "sca", "It is above", "04_sca_cam", "sec. 3", ours="yes", rule={"limit": 0.25}),
-        Claim("b-better", "sca", "It is better", "05_gradient_methods", "sec. 2", ours="yes"),
+        Claim("b-better", "sca", "It is better", "06_gradient_methods", "sec. 2", ours="yes"),
     ]
     for module in ("items", "claims"):
         known = {entry.id: entry for entry in (items if module == "items" else claims)}
@@ -133,7 +133,7 @@ def test_another_profile_has_other_texts(listed, figure):
         ),
         ("a-eq", {}, "a-eq in items.toml has no caption"),
         ("a-figg", {}, "no item 'a-figg'; nearest: a-fig"),
-        ("b-fig", {}, r"b-fig belongs to 05_gradient_methods; this is 04_sca_cam"),
+        ("b-fig", {}, r"b-fig belongs to 06_gradient_methods; this is 04_sca_cam"),
     ],
 )
 def test_what_does_not_fit_the_list_is_named(listed, figure, item_id, values, words):
@@ -209,7 +209,7 @@ def test_the_rule_of_the_claim_decides_unless_a_verdict_is_given(listed):
         ("a-better", {"found": Interval(1, 1, 1), "layer": "x", "lair": 1}, r"a-better in claims.toml has no \{lair\}"),
         ("a-bare", {"found": "so", "verdict": "true"}, "verdict is 'true'"),
         ("a-beter", {"verdict": "holds"}, "no claim 'a-beter'; nearest: a-better"),
-        ("b-better", {"verdict": "holds"}, "b-better belongs to 05_gradient_methods"),
+        ("b-better", {"verdict": "holds"}, "b-better belongs to 06_gradient_methods"),
     ],
 )
 def test_a_claim_that_does_not_fit_the_list_is_named(listed, claim_id, given, words):

@@ -48,7 +48,7 @@ def labeled(count: int, classes: int = 12) -> list[Example]:
 
 @pytest.mark.parametrize(("seed", "rounds"), [(0, 1), (0, 3), (7, 2)])
 def test_every_round_deals_a_permutation_of_one_generator(net, seed, rounds):
-    """As notebooks 04, 05, 06, 08 and 10 wrote it, on offline photographs of classes that differ."""
+    """As notebooks 04, 06, 07, 09 and 12 wrote it, on offline photographs of classes that differ."""
     names = [name for name in camlib.list_photos("imagenet") if name != "jeep-2"]
     good = names[: len(names) // 4 * 4]
     rng = np.random.default_rng(seed)
