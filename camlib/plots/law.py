@@ -57,6 +57,8 @@ def law_chart(
         ax.set(title=f"{name}, mean and range of {part['network'].nunique()} networks", xlabel="similarity to ΣM")
     axes[0].set_ylabel("similarity between the maps of two classes")
     axes[0].text(0.97, -0.46, "geometry\nforbids", ha="right", va="bottom", color="0.4", fontsize=9)
+    axes[0].text(-0.36, 0.98, "up here: one map\nfor both classes", va="top", color="0.3", fontsize=9)
+    axes[0].text(-0.36, -0.46, "down here:\na map for each class", va="bottom", color="0.3", fontsize=9)
     _legend(axes[2], methods, titles, groups)
     small = lower.subplots(1, len(networks), sharey=True)
     for ax, (network, name) in zip(np.atleast_1d(small), networks.items(), strict=True):
@@ -66,18 +68,21 @@ def law_chart(
             ax.plot(line.alike_sum, line.alike_class, **_marker(line.method, groups[line.method], 0.6))
         ax.set_title(name, fontsize=9)
     lower.supxlabel("the last layer of each network: similarity to ΣM", fontsize=10)
-    figure.suptitle(headline, fontsize=12, fontweight="bold")
+    _headline(figure, headline)
     return figure
 
 
-def bound_chart(frame: Any, titles: Mapping[str, str], groups: Mapping[str, str], shapes: float) -> Figure:
+def bound_chart(
+    frame: Any, titles: Mapping[str, str], groups: Mapping[str, str], shapes: float, headline: str = ""
+) -> Figure:
     """What is promised against what is measured, and the measured similarity against the spread of the weights.
 
     ``frame``: columns method, measured and promised (cosines of the angle to ΣM and of its bound) and spread (the
     weights' cv, with its sign), a line a map. ``shapes``: τ of the curve cos arctan(cv · τ) on the right, which bounds
-    maps whose weights do not fall with the channels' lengths. Negative spreads are drawn by their size.
+    maps whose weights do not fall with the channels' lengths. Negative spreads are drawn by their size. ``headline`` is
+    the finding, above the figure.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.1), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.7), layout="constrained")
     promised = frame[frame["promised"] > -1]
     for ax, column, part in ((left, "promised", promised), (right, "spread", frame)):
         for method, lines in part.groupby("method", sort=False):
@@ -86,6 +91,8 @@ def bound_chart(frame: Any, titles: Mapping[str, str], groups: Mapping[str, str]
     left.plot([-1, 1], [-1, 1], color="0.2", linewidth=1)
     left.fill_between([0, 1], [0, 1], 0, color=_FORBIDDEN, linewidth=0, zorder=0)
     left.text(0.95, 0.06, "the theorem forbids", ha="right", color="0.4", fontsize=9)
+    left.set_title("every map lies on or above its promise")
+    right.set_title("weights that spread little stay near ΣM")
     left.set(xlabel="promised by the theorem: cosine of the bound", ylabel="measured: cosine of the map and ΣM")
     left.set(xlim=(0, 1.02), ylim=(0, 1.02))
     reach = np.geomspace(0.1, 100, 200)
@@ -94,11 +101,14 @@ def bound_chart(frame: Any, titles: Mapping[str, str], groups: Mapping[str, str]
     right.set(xscale="log", xlabel="spread of the weights: |cv|", xlim=(0.1, 100), ylim=(-1.03, 1.03))
     known = list(dict.fromkeys(frame["method"]))
     marks = [Line2D([], [], label=titles[name], **_marker(name, groups[name], 0.7)) for name in known]
-    figure.legend(handles=marks, loc="outside upper center", ncols=min(4, len(known)), fontsize=9)
+    figure.legend(handles=marks, loc="outside lower center", ncols=min(4, len(known)), fontsize=9)
+    _headline(figure, headline)
     return figure
 
 
-def removal_chart(frame: Any, titles: Mapping[str, str], panels: Mapping[str, str], metric: str) -> Figure:
+def removal_chart(
+    frame: Any, titles: Mapping[str, str], panels: Mapping[str, str], metric: str, headline: str = ""
+) -> Figure:
     """How far a map beats ΣM before, against what it gains when its multiple of ΣM is removed.
 
     Args:
@@ -107,10 +117,11 @@ def removal_chart(frame: Any, titles: Mapping[str, str], panels: Mapping[str, st
         titles: printed name of each method.
         panels: kind -> title of its panel.
         metric: what the axes call it.
+        headline: the finding, above the figure.
 
     A color is a head, a marker a method: maps behind ΣM lose, maps ahead of it win, where the removal only amplifies.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 4.6), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 5.0), layout="constrained", sharey=True)
     heads, methods = list(dict.fromkeys(frame["head"])), [n for n in titles if n in set(frame["method"])]
     colors = dict(zip(heads, COLORS, strict=False))
     for ax, (kind, title) in zip(np.atleast_1d(axes), panels.items(), strict=True):
@@ -122,8 +133,14 @@ def removal_chart(frame: Any, titles: Mapping[str, str], panels: Mapping[str, st
             )
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
         ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+        ax.axvspan(min(ax.get_xlim()[0], -1e-3), 0, color=_FORBIDDEN, linewidth=0, zorder=-1)
         ax.set(title=title, xlabel=f"{metric}: published map minus ΣM")
+        if ax.get_xlim()[0] < -0.01:
+            place = {"transform": ax.get_xaxis_transform(), "color": "0.3", "fontsize": 9, "va": "top"}
+            ax.text(-0.003, 0.99, "behind ΣM", ha="right", **place)
+            ax.text(0.003, 0.99, "ahead of ΣM", ha="left", **place)
     np.atleast_1d(axes)[0].set_ylabel(f"{metric}: projected minus published")
+    _headline(figure, headline)
     of_heads = [Line2D([], [], color=colors[name], marker="o", linestyle="", label=name) for name in heads]
     markers = {titles[name]: method_style(name).marker for name in methods}
     of_methods = [Line2D([], [], color="0.3", marker=m, linestyle="", label=name) for name, m in markers.items()]
@@ -133,12 +150,17 @@ def removal_chart(frame: Any, titles: Mapping[str, str], panels: Mapping[str, st
 
 
 def agreement_chart(
-    frame: Any, panels: Sequence[str], networks: Mapping[str, str], xlabel: str = "agreement with the causes"
+    frame: Any,
+    panels: Sequence[str],
+    networks: Mapping[str, str],
+    xlabel: str = "agreement with the causes",
+    headline: str = "",
 ) -> Figure:
     """Metrics by how well they order methods as the causes do: one dot a network, its interval, one panel a kind.
 
     ``frame``: columns panel, name (of the metric), network, mean, low, high, blind (True where the class-blind sum
-    beats Grad-CAM): a full dot, or a ring where it does. Rows are ordered by their mean over networks, best on top.
+    beats Grad-CAM): a full dot, or a ring where it does. Rows are ordered by their mean over networks, best on top. ``headline`` is
+    the finding, above the figure.
     """
     order = {name: list(_by_mean(frame[frame["panel"] == name])) for name in panels}
     heights = [len(order[name]) + 1.5 for name in panels]
@@ -164,11 +186,17 @@ def agreement_chart(
         ax.set_yticklabels(names)
         ax.set_title(panel, loc="left")
     np.atleast_1d(axes)[-1].set_xlabel(xlabel)
+    _headline(figure, headline)
     marks = [Line2D([], [], color=colors[n], marker="o", linestyle="", label=title) for n, title in networks.items()]
     ring = {"color": "0.3", "marker": "o", "linestyle": "", "markerfacecolor": "white"}
     marks += [Line2D([], [], label="ring: the class-blind ΣM beats Grad-CAM", **ring)]
     figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9)
     return figure
+
+
+def _headline(figure: Figure, text: str) -> None:
+    if text:
+        figure.suptitle(text, fontsize=12, fontweight="bold")
 
 
 def _by_mean(part: Any) -> Sequence[str]:
