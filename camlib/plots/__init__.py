@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "panels": ["draw_overlay", "feature_maps", "grid", "show"],
         "pipelines": ["Block", "pipeline", "pipelines"],
         "routes": ["Link"],
+        "sliders": ["slider"],
         "stages": ["Stage"],
     },
 )
