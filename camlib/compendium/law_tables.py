@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from camlib.evaluate.evidence import summaries
-from camlib.evaluate.evidence.populations import CLASS_MAPS, HEADS, SCENE_NETWORKS
+from camlib.evaluate.evidence import kept, summaries
+from camlib.evaluate.evidence.populations import CLASS_MAPS, HEADS, PHOTO_NETWORKS, SCENE_NETWORKS
 from camlib.framework import COMMON
 from camlib.plots.law import FINISHED, SIGNED, UNSIGNED
 from camlib.registry import METHODS
@@ -51,6 +51,21 @@ with one object that speaks for its class the same formula is the share of the e
 TRUTHS = {"several": "cause", "one": "energy"}
 
 
+def all_rows() -> pd.DataFrame:
+    """The rows of scenes, and those of photographs as soon as there are any, in one table."""
+    parts = [kept.read("scenes")]
+    if (kept.EVIDENCE / "photographs.parquet").is_file():
+        parts.append(kept.read("photographs"))
+    return pd.concat(parts, ignore_index=True)
+
+
+def panels_of(points: pd.DataFrame) -> dict[str, str]:
+    """Network -> printed name of those in ``points``, scenes first: the small panels of the chart of the law."""
+    known = NETWORKS | {name: f"{HEADS[name]}, photos" for name in PHOTO_NETWORKS}
+    there = set(points["network"])
+    return {name: title for name, title in known.items() if name in there}
+
+
 def weight_groups() -> dict[str, str]:
     """What the weights of each class activation map are: one of :data:`camlib.plots.law.GROUPS`."""
     return {
@@ -87,6 +102,23 @@ def cure_means(effects: pd.DataFrame) -> pd.DataFrame:
     wide = texts.pivot(index="method", columns="column", values="text")
     columns = [name for name in CURE_METRICS if name in wide]
     return wide.loc[[m for m in CURED if m in wide.index], columns].rename(index=TITLES).rename_axis(None, axis=1)
+
+
+def versus(rows: pd.DataFrame, metric: str, first: str, second: str) -> pd.DataFrame:
+    """Two methods as published in one metric, paired by picture: a line a network and layer of the rows.
+
+    Columns network (printed name), layer, kind, ``first`` and ``second`` (means), mean, low, high (of first minus
+    second, 95 % interval), n, and ``difference``, the last ones as text. Pictures that both have count.
+    """
+    chosen = rows[(rows["common"] == "keep") & rows["method"].isin([first, second])]
+    both = summaries.by_picture(chosen, metric).droplevel("common", axis=1)[[first, second]].dropna()
+    found = []
+    for (network, layer, kind), part in both.groupby(summaries.PLACE, sort=False):
+        gap = summaries.mean_interval((part[first] - part[second]).to_frame("gap")).loc["gap"]
+        place = {"network": HEADS.get(network, network), "layer": layer, "kind": kind}
+        means = {first: part[first].mean(), second: part[second].mean()}
+        found.append(place | means | dict(gap) | {"n": len(part), "difference": _with_interval(gap)})
+    return pd.DataFrame(found)
 
 
 def ahead_and_gain(rows: pd.DataFrame, effects: pd.DataFrame, layer: str = "last") -> pd.DataFrame:

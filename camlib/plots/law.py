@@ -133,19 +133,15 @@ def removal_chart(
             )
         ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
         ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-        ax.axvspan(min(ax.get_xlim()[0], -1e-3), 0, color=_FORBIDDEN, linewidth=0, zorder=-1)
         ax.set(title=title, xlabel=f"{metric}: published map minus ΣM")
-        if ax.get_xlim()[0] < -0.01:
-            place = {"transform": ax.get_xaxis_transform(), "color": "0.3", "fontsize": 9, "va": "top"}
-            ax.text(-0.003, 0.99, "behind ΣM", ha="right", **place)
-            ax.text(0.003, 0.99, "ahead of ΣM", ha="left", **place)
+        _sides(ax)
     np.atleast_1d(axes)[0].set_ylabel(f"{metric}: projected minus published")
     _headline(figure, headline)
     of_heads = [Line2D([], [], color=colors[name], marker="o", linestyle="", label=name) for name in heads]
     markers = {titles[name]: method_style(name).marker for name in methods}
     of_methods = [Line2D([], [], color="0.3", marker=m, linestyle="", label=name) for name, m in markers.items()]
-    figure.legend(handles=of_methods, loc="outside upper center", ncols=6, fontsize=9)
     figure.legend(handles=of_heads, loc="outside lower center", ncols=7, fontsize=9, columnspacing=1.2)
+    np.atleast_1d(axes)[-1].legend(handles=of_methods, loc="lower right", ncols=2, fontsize=9)
     return figure
 
 
@@ -159,8 +155,8 @@ def agreement_chart(
     """Metrics by how well they order methods as the causes do: one dot a network, its interval, one panel a kind.
 
     ``frame``: columns panel, name (of the metric), network, mean, low, high, blind (True where the class-blind sum
-    beats Grad-CAM): a full dot, or a ring where it does. Rows are ordered by their mean over networks, best on top. ``headline`` is
-    the finding, above the figure.
+    beats Grad-CAM): a full dot, or a ring where it does. Rows are ordered by their mean over networks, best on top.
+    ``headline`` is the finding, above the figure.
     """
     order = {name: list(_by_mean(frame[frame["panel"] == name])) for name in panels}
     heights = [len(order[name]) + 1.5 for name in panels]
@@ -192,6 +188,18 @@ def agreement_chart(
     marks += [Line2D([], [], label="ring: the class-blind ΣM beats Grad-CAM", **ring)]
     figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9)
     return figure
+
+
+def _sides(ax: Axes) -> None:
+    """What lies left and right of ΣM."""
+    low, high = ax.get_xlim()
+    place = {"transform": ax.get_xaxis_transform(), "color": "0.3", "fontsize": 9, "va": "bottom"}
+    ax.axvspan(min(low, 0), 0, color=_FORBIDDEN, linewidth=0, zorder=-1)
+    if high > 0.25 * (high - low):
+        ax.text(0.01 * (high - low), 0.01, "ahead of ΣM", ha="left", **place)
+    if low < -0.25 * (high - low):
+        ax.text(-0.01 * (high - low), 0.01, "behind ΣM", ha="right", **place)
+    ax.set_xlim(low, high)
 
 
 def _headline(figure: Figure, text: str) -> None:

@@ -79,3 +79,22 @@ def test_the_choice_names_what_is_removed_the_layer_and_the_mean(rows):
     picked = table.loc[("one object: where is it?", "a few passes"), "MLP (VGG)"]
     assert picked.startswith("Sum of feature maps, projected, last: 0.6")
     assert table.loc[("faithfulness: half of the pixels", "any"), "GAP"].split(",")[1].split(":")[0] == " last"
+
+
+def test_two_methods_are_compared_by_picture_at_each_place(rows):
+    found = law_tables.versus(rows, "energy", "union-cam", "feature-map").set_index("network")
+    assert found.index.tolist() == ["GAP", "MLP (VGG)"] * 2
+    assert found.loc["GAP", "mean"].tolist() == pytest.approx([0, 0], abs=0.01)
+    assert found.loc["MLP (VGG)", "mean"].tolist() == pytest.approx([-0.1, -0.1], abs=0.01)
+    assert (found.loc["MLP (VGG)", "high"] < 0).all()
+    assert found["difference"].str.contains(r"\[").all()
+    assert found["n"].tolist() == [8] * 4
+
+
+def test_panels_name_the_networks_of_the_points_scenes_first():
+    points = pd.DataFrame({"network": ["efficientnet-lite0", "scenes-vgg", "scenes-gap"]})
+    assert list(law_tables.panels_of(points).items()) == [
+        ("scenes-gap", "GAP"),
+        ("scenes-vgg", "MLP (VGG)"),
+        ("efficientnet-lite0", "Lite0, photos"),
+    ]

@@ -35,6 +35,17 @@ def test_law_points_average_both_maps_and_say_what_the_angles_allow():
     assert found["least"] == pytest.approx(0.9 * 0.7 - ((1 - 0.81) * (1 - 0.49)) ** 0.5)
 
 
+def test_law_points_of_a_photograph_take_the_one_class_that_its_rows_have():
+    place = {"network": "efficientnet-lite0", "kind": "photographs"}
+    rows = [
+        line(1, "a", alike_sum=0.9, alike_class=0.7) | place,
+        line(2, "a", alike_sum=0.5, alike_class=np.nan) | place,  # a map was flat
+    ]
+    (found,) = summaries.law_points(pd.DataFrame(rows)).to_dict("records")
+    assert found["network"] == "efficientnet-lite0"
+    assert [found[name] for name in ("alike_sum", "alike_class", "least", "n")] == [0.9, 0.7, -1, 1]
+
+
 def test_removal_effects_are_paired_on_pictures_that_have_all_versions():
     lines = []
     for picture, (keep, center, project) in enumerate([(0.2, 0.3, 0.5), (0.4, 0.6, 0.6), (0.9, None, None)]):

@@ -40,21 +40,25 @@ def law_points(rows: pd.DataFrame) -> pd.DataFrame:
     """Similarity to ΣM and between the maps of two classes, by network, layer and method.
 
     Of each scene with two classes whose two maps are not flat: alike_sum, the mean over both maps; alike_class; and
-    ``least`` = cos(θ₁ + θ₂), what the angles to ΣM allow at least (:mod:`camlib.studies.common_map`). Their
+    ``least`` = cos(θ₁ + θ₂), what the angles to ΣM allow at least (:mod:`camlib.studies.common_map`). Of a photograph
+    the rows know alike_sum of the most probable class and alike_class with the second; ``least`` is −1 then. Their
     means and n.
     """
-    chosen = rows[(rows["kind"] == "several") & (rows["common"] == "keep")]
+    chosen = rows[rows["kind"].isin(["several", "photographs"]) & (rows["common"] == "keep")]
     keys = ["network", "layer", "method", "picture"]
     angle = np.arccos(chosen["alike_sum"].astype(float).clip(-1, 1))
-    grouped = chosen[[*keys, "alike_sum", "alike_class"]].assign(angle=angle).groupby(keys, observed=True, sort=False)
+    single = chosen["kind"] == "photographs"
+    columns = [*keys, "alike_sum", "alike_class"]
+    grouped = chosen[columns].assign(angle=angle, single=single).groupby(keys, observed=True, sort=False)
     pairs = grouped.agg(
         alike_sum=("alike_sum", "mean"),
         alike_class=("alike_class", "max"),
         turned=("angle", "sum"),
         known=("angle", "count"),
+        single=("single", "any"),
     )
-    pairs = pairs[(pairs["known"] == 2) & pairs["alike_class"].notna()]
-    pairs["least"] = np.cos(pairs["turned"].clip(upper=np.pi))
+    pairs = pairs[(pairs["known"] == np.where(pairs["single"], 1, 2)) & pairs["alike_class"].notna()]
+    pairs["least"] = np.where(pairs["single"], -1.0, np.cos(pairs["turned"].clip(upper=np.pi)))
     columns = {name: (name, "mean") for name in ("alike_sum", "alike_class", "least")}
     found = pairs.groupby(["network", "layer", "method"], sort=False).agg(**columns, n=("alike_sum", "size"))
     return found.reset_index()
