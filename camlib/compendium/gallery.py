@@ -31,7 +31,8 @@ NOTES = (
 METHODS_HEAD = """\
 # Every method, as data of the registry
 
-`camlib.METHODS` holds these names; each is one function in `camlib/weights/` or `camlib/baselines/`. K: channels; hw: positions."""
+`camlib.METHODS` holds these names; each is one function in `camlib/weights/` or `camlib/baselines/`.
+K: channels; hw: positions."""
 
 
 def gallery() -> list[str]:
@@ -146,7 +147,7 @@ def families_block(methods: Mapping[str, Any] | None = None) -> str:
 
 
 def choice_block() -> str:
-    """Best version of a method for each purpose, behind a linear and a deep head, with and without a limit of passes."""
+    """Best version of a method for each purpose, behind a linear and a deep head, at any cost and at a few passes."""
     if "own-table-choice" not in manifest():
         return "Not made yet."
     table = pd.read_csv(paths.FIGURES / "own" / "own-table-choice.csv")
