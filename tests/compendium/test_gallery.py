@@ -20,7 +20,7 @@ def made(folder, figure, table):
     manifest.save(table, "sca-table-1", **ITEM_FACTS)
     report.check("sca-eq-6", "g = w / (hw)", 0, 1e-6, network="lite0", data="cat")
     ledger.enter("sca-localizes", **CLAIM_ROW)
-    (folder / "README.md").write_text(README.format("items"))
+    (folder / "README.md").write_text(README.format("choice"))
     return folder
 
 
@@ -164,7 +164,7 @@ def test_check_is_silent_after_gallery_and_names_each_fault(made, capsys):
     (made / "figures/sca/sca-table-1.md").write_text("changed")
     (made / "figures/sca/stray.png").write_bytes(b"")
     (made / "figures/claims.md").write_text("old")
-    (made / "README.md").write_text(README.format("items"))
+    (made / "README.md").write_text(README.format("choice"))
     assert report.main(["check"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "sca/sca-fig-01.png: missing; notebook 01_feature_maps makes it",
