@@ -326,9 +326,8 @@ class Network:
     def find_layer(self, layer: str | nn.Module | None = None, inputs: Tensor | None = None) -> Layer:
         """The layer called ``layer`` for inputs of this size; None or "last" is the network's target layer.
 
-        "inner" is the end of the stage before it, in any network (camlib/layers/roles.py). Raises ValueError when no
-        module has this name (nearest names are listed), when it does not run, when its output is not a spatial map, or
-        when it runs several times in a pass and the call is not named.
+        "inner" is the end of the stage before it (camlib/layers/roles.py). Raises ValueError when no module has this
+        name (nearest names are listed), when it does not run or not once, or when its output is no spatial map.
         """
         return self.layer_of(layer, self.survey(inputs))
 
