@@ -346,8 +346,8 @@ def test_the_list_names_items_cells_and_what_stopped(home):
     text = "\n".join(found.lines)
     assert "sca-fig-01: 01_feature_maps, left out: The weights of x are not here: y" in text
     assert "sca-fig-12, sca-fig-13" in text
-    assert "sca-fig-14, sca-eq-20, sca-eq-21" in text, "without sca-eq-19, which is made"
-    assert "own-table-1: 04_sca_cam, not made with these parameters" in text
+    assert "sca-fig-13, sca-eq-20, sca-eq-21" in text, "without sca-eq-19, which is made"
+    assert "sca-eq-22: 04_sca_cam, not made with these parameters" in text
     assert "history-fig-timeline: 07_score_cam, stopped" in text
     assert "01_feature_maps: 1 more cells that need them" in text
     assert "union-table-2: no folder" in text
