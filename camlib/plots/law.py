@@ -193,12 +193,12 @@ def agreement_chart(
 def _sides(ax: Axes) -> None:
     """What lies left and right of ΣM."""
     low, high = ax.get_xlim()
-    place = {"transform": ax.get_xaxis_transform(), "color": "0.3", "fontsize": 9, "va": "bottom"}
+    place = {"transform": ax.get_xaxis_transform(), "color": "0.3", "fontsize": 9, "va": "top"}
     ax.axvspan(min(low, 0), 0, color=_FORBIDDEN, linewidth=0, zorder=-1)
     if high > 0.25 * (high - low):
-        ax.text(0.01 * (high - low), 0.01, "ahead of ΣM", ha="left", **place)
+        ax.text(0.01 * (high - low), 0.99, "ahead of ΣM", ha="left", **place)
     if low < -0.25 * (high - low):
-        ax.text(-0.01 * (high - low), 0.01, "behind ΣM", ha="right", **place)
+        ax.text(-0.01 * (high - low), 0.99, "behind ΣM", ha="right", **place)
     ax.set_xlim(low, high)
 
 
