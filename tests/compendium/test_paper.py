@@ -42,7 +42,11 @@ NEEDED = {
     "04_sca_cam": ("squeezenet1_1", "resnet18", "resnet50", "densenet161"),
     "06_gradient_methods": ("resnet50", "vgg16"),
     "07_score_cam": ("vgg16",),
-    "08_sa_cam": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
+    "07a_score_cam_equations": ("vgg16",),
+    "07b_counterfactuals": ("vgg16",),
+    "08_sa_cam": ("resnet101",),
+    "08a_sa_cam_equations": ("resnet101",),
+    "08b_sa_cam_pictures": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
     "09_union_cam": ("vgg16",),
     "13_sanity": ("vgg16",),
 }
@@ -346,7 +350,7 @@ def test_the_list_names_items_cells_and_what_stopped(home):
     assert "sca-fig-12, sca-fig-13" in text
     assert "sca-fig-14, sca-eq-20, sca-eq-21" in text, "without sca-eq-19, which is made"
     assert "own-table-1: 04_sca_cam, not made with these parameters" in text
-    assert "history-fig-timeline: 07_score_cam, stopped" in text
+    assert "score-fig-08: 07_score_cam, stopped" in text
     assert "01_feature_maps: 1 more cells that need them" in text
     assert "union-table-2: no folder" in text
     assert "01_feature_maps, cell 1: failed: KeyError: 'z'" in text
