@@ -44,7 +44,11 @@ NEEDED = {
     "06_gradient_methods": ("resnet50",),
     "06a_gradient_audit": ("resnet50",),
     "07_score_cam": ("vgg16",),
-    "08_sa_cam": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
+    "07a_score_cam_equations": ("vgg16",),
+    "07b_counterfactuals": ("vgg16",),
+    "08_sa_cam": ("resnet101",),
+    "08a_sa_cam_equations": ("resnet101",),
+    "08b_sa_cam_pictures": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
     "09_union_cam": ("vgg16",),
     "13_sanity": ("vgg16",),
 }

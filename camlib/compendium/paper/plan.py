@@ -12,8 +12,12 @@ from camlib.compendium.paper import tables
 from camlib.compendium.paper.setting import Folders, Weights, networks_of, notebooks
 
 WORK = {
-    "07_score_cam": 300e3,
-    "08_sa_cam": 700e3,
+    "07_score_cam": 40e3,
+    "07a_score_cam_equations": 60e3,
+    "07b_counterfactuals": 30e3,
+    "08_sa_cam": 40e3,
+    "08a_sa_cam_equations": 60e3,
+    "08b_sa_cam_pictures": 60e3,
     "09_union_cam": 700e3,
     "13_sanity": 700e3,
 }
