@@ -14,7 +14,8 @@ from camlib.compendium.paper.setting import Folders, Weights, networks_of, noteb
 WORK = {
     "07_score_cam": 300e3,
     "08_sa_cam": 700e3,
-    "09_union_cam": 700e3,
+    "09_union_cam": 100e3,
+    "09a_union_cam_audit": 600e3,
     "13_sanity": 700e3,
 }
 """Notebook -> billions of multiplications in the paper profile: pictures times masked passes times operations of one,
