@@ -28,5 +28,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "routes": ["Link"],
         "sliders": ["slider"],
         "stages": ["Stage"],
+        "tiles": ["room_below"],
     },
 )

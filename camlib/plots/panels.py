@@ -75,23 +75,25 @@ def grid(
     cell: float | None = None,
     opacity: float = OPACITY,
     bar_label: str = "",
+    titles: Sequence[Sequence[str | None]] | None = None,
 ) -> Figure:
     """Matrix of pictures with row labels on the left, column labels on top and one color bar.
 
     A cell is an Explanation or an overlay (:func:`camlib.plots.overlay`), a picture ([H, W, 3], [3, H, W] or PIL), a
     2-D map or None (empty). Maps share the range ``limits``, in diverging colors where it goes below 0; None scales
     each map to its own minimum and maximum and says so at the bar, which ``bar_label`` names otherwise. ``notes`` are
-    short texts under the cells, ``boxes`` rectangles in them, both shaped like ``cells``. Names of methods in labels
+    short texts under the cells, ``titles`` texts over them in place of ``column_labels``, ``boxes`` rectangles in them,
+    all shaped like ``cells``. Names of methods in labels
     are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
     Raises ValueError where labels, notes or boxes do not match the cells.
     """
     if not len(cells) or not max(len(row) for row in cells):
         raise ValueError("cells is empty; pass at least one row with one picture or map")
-    for name, given in (("row_labels", row_labels), ("notes", notes), ("boxes", boxes)):
+    for name, given in (("row_labels", row_labels), ("notes", notes), ("boxes", boxes), ("titles", titles)):
         if given is not None and len(given) != len(cells):
             raise ValueError(f"{name} has {len(given)} entries for {len(cells)}")
-    above = [[None] * len(row) for row in cells]
-    above[0] = [method_title(text) for text in column_labels or []]
+    above = [list(row) for row in texts_like(cells, titles)]
+    above[0] = [method_title(text) for text in column_labels] if column_labels else above[0]
     labels = None if row_labels is None else [method_title(label) for label in row_labels]
     return _matrix(
         cells, above, texts_like(cells, notes), boxes, limits, labels, cell, suptitle, opacity, colorbar, bar_label

@@ -134,3 +134,22 @@ class Tiles:
 def texts_like(rows: Sequence[Sequence[Any]], texts: Texts | None) -> Texts:
     """Texts of the shape of ``rows``, empty where none are given."""
     return texts if texts is not None else [[None] * len(row) for row in rows]
+
+
+def room_below(figure: Figure, height: float, left: float = 1.0, right: float = 0.3) -> Axes:
+    """Make a figure of tiles ``height`` inches higher and return an empty panel in the new room, for a chart.
+
+    All panels and texts keep their places, in inches from the top. ``left`` and ``right`` are the margins of the panel
+    in inches; below it there is room for ticks and a label. Raises ValueError for a height that holds no panel.
+    """
+    if height < 0.9:
+        raise ValueError(f"height={height}: expected at least 0.9 inches, of which ticks and a label take 0.5")
+    width, before = figure.get_size_inches()
+    after = before + height
+    for ax in figure.axes:
+        place = ax.get_position()
+        ax.set_position((place.x0, (place.y0 * before + height) / after, place.width, place.height * before / after))
+    for text in figure.texts:
+        text.set_y((text.get_position()[1] * before + height) / after)
+    figure.set_size_inches(width, after)
+    return figure.add_axes((left / width, 0.5 / after, 1 - (left + right) / width, (height - 0.75) / after))

@@ -18,7 +18,8 @@ WORK = {
     "08_sa_cam": 40e3,
     "08a_sa_cam_equations": 60e3,
     "08b_sa_cam_pictures": 60e3,
-    "09_union_cam": 700e3,
+    "09_union_cam": 100e3,
+    "09a_union_cam_audit": 600e3,
     "13_sanity": 700e3,
 }
 """Notebook -> billions of multiplications in the paper profile: pictures times masked passes times operations of one,

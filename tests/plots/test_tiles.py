@@ -1,0 +1,41 @@
+"""Room below tiles for a chart, and texts over the tiles of any row."""
+
+import numpy as np
+import pytest
+
+from camlib import plots
+
+
+def places(figure):
+    """Left, top, width and height of every panel, in inches from the upper left."""
+    width, height = figure.get_size_inches()
+    boxes = [ax.get_position() for ax in figure.axes]
+    return np.array([(b.x0 * width, (1 - b.y1) * height, b.width * width, b.height * height) for b in boxes])
+
+
+def test_room_below_keeps_panels_and_texts_where_they_are_from_the_top():
+    figure = plots.grid([[np.zeros((8, 8, 3))] * 2] * 2, suptitle="a title")
+    before, height, title = places(figure), figure.get_figheight(), figure.texts[0].get_position()[1]
+    ax = plots.room_below(figure, 1.5, left=2.0, right=0.5)
+    assert figure.get_figheight() == pytest.approx(height + 1.5)
+    np.testing.assert_allclose(places(figure)[:-1], before, atol=1e-9)
+    assert (1 - figure.texts[0].get_position()[1]) * (height + 1.5) == pytest.approx((1 - title) * height)
+    x, y, width, high = places(figure)[-1]
+    assert (x, width) == (pytest.approx(2.0), pytest.approx(figure.get_figwidth() - 2.5))
+    assert y > height
+    assert ax in figure.axes
+    assert high == pytest.approx(0.75)
+
+
+def test_room_for_no_panel_is_refused():
+    figure = plots.grid([[np.zeros((8, 8, 3))]])
+    with pytest.raises(ValueError, match=r"height=0\.5: expected at least 0\.9 inches"):
+        plots.room_below(figure, 0.5)
+
+
+def test_titles_stand_over_the_tiles_of_every_row():
+    titles = [["a", None], [None, "b"]]
+    figure = plots.grid([[np.zeros((8, 8, 3))] * 2] * 2, titles=titles)
+    assert [ax.get_title() for ax in figure.axes] == ["a", "", "", "b"]
+    with pytest.raises(ValueError, match="titles has 1 entries for 2"):
+        plots.grid([[np.zeros((8, 8, 3))]] * 2, titles=[["a"]])
