@@ -21,8 +21,6 @@ UNSPLIT = [
     "08_sa_cam",
     "09_union_cam",
     "10_lfi_cam",
-    "11_faithfulness",
-    "12_localization",
     "13_sanity",
     "14_robustness",
     "15_trained_networks",
