@@ -17,7 +17,7 @@ from camlib.metrics.localization import (
 )
 from camlib.metrics.registry import METRICS, Metric, find_metric, metric
 from camlib.metrics.sample import Sample, probability_score
-from camlib.metrics.similarity import binary_overlap, hog_similarity, pearson, spearman, ssim
+from camlib.metrics.similarity import binary_overlap, hog_similarity, pearson, spearman, ssim, top_overlap
 from camlib.metrics.statistics import Interval, bootstrap_interval, mean_over_classes, paired_difference
 
 __all__ = [
@@ -51,4 +51,5 @@ __all__ = [
     "shown_part",
     "spearman",
     "ssim",
+    "top_overlap",
 ]

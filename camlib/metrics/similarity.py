@@ -83,6 +83,24 @@ def binary_overlap(a: Any, b: Any, level: float = 100 / 255, smoothing: float = 
     return float(iou), float((2 * both + smoothing) / (total + smoothing))
 
 
+def top_overlap(a: Any, b: Any, share: float = 0.05) -> float:
+    """Share of the highest cells of one map [h, w] that are among the highest of the other, in [0, 1].
+
+    The highest are the ``share`` of all cells, at least one; among equal values the first in raster order. 1: the two
+    maps point at the same places; two unrelated maps reach ``share`` on average. Williamson, Dwyer and Ji (2025, CASE)
+    ask it of the maps of the two most probable classes, and call a method class-sensitive whose median over pictures is
+    surely below 0.5.
+
+    Raises ValueError for maps of different shape, values that are not finite, or a share outside (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share!r}: expected a part of the cells in (0, 1], such as 0.05.")
+    first, second = pair(one_map(a, "a"), one_map(b, "b"))
+    count = max(1, round(share * first.size))
+    highest = [set(np.argsort(-map_.ravel(), kind="stable")[:count]) for map_ in (first, second)]
+    return len(highest[0] & highest[1]) / count
+
+
 @metric(
     "class-discrimination",
     better="lower",

@@ -9,21 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from camlib import paths
 from camlib.compendium import course
 
-UNSPLIT = [
-    "00_start_here",
-    "01_feature_maps",
-    "02_unified_framework",
-    "03_pooling_cases",
-    "07_score_cam",
-    "08_sa_cam",
-    "11_faithfulness",
-    "12_localization",
-    "13_sanity",
-    "14_robustness",
-    "15_trained_networks",
-    "17_cost",
-    "18_more_methods",
-]
+UNSPLIT = []
 """Notebooks whose audit has not moved to the appendix yet; none when the course is complete."""
 COURSE = [path for path in course.course() if path.stem not in UNSPLIT]
 

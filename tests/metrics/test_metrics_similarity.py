@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.signal import convolve2d
 from torch import Tensor
 
-from camlib.metrics import METRICS, Sample, binary_overlap, hog_similarity, spearman, ssim
+from camlib.metrics import METRICS, Sample, binary_overlap, hog_similarity, spearman, ssim, top_overlap
 
 NET = network(seeded(Gap))
 SIZE = 96
@@ -155,3 +155,24 @@ def test_two_empty_maps_overlap_wholly_and_one_with_a_full_map_not_at_all():
 def test_overlap_refuses_maps_of_different_shape():
     with pytest.raises(ValueError, match=r"\(4, 4\) and b \(4, 5\)"):
         binary_overlap(np.zeros((4, 4)), np.zeros((4, 5)))
+
+
+def test_top_overlap_counts_the_cells_that_both_maps_rank_highest():
+    a = np.array([[9, 8, 7, 6], [1, 1, 1, 1]])
+    b = np.array([[9, 1, 7, 1], [8, 6, 1, 1]])
+    assert top_overlap(a, b, share=0.5) == 0.5  # 9 and 7 of four
+    assert top_overlap(a, b, share=0.01) == 1  # at least one cell
+    assert top_overlap(a, -a, share=0.5) == 0
+    assert top_overlap(a, a + 5) == 1
+
+
+def test_top_overlap_of_unrelated_maps_is_the_share():
+    rng = np.random.default_rng(0)
+    found = [top_overlap(*rng.random((2, 20, 20)), share=0.25) for _ in range(200)]
+    assert np.mean(found) == pytest.approx(0.25, abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5])
+def test_top_overlap_refuses_a_share_that_is_none(share):
+    with pytest.raises(ValueError, match=r"\(0, 1\]"):
+        top_overlap(np.ones((4, 4)), np.ones((4, 4)), share=share)
