@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checking": ["text_problems"],
         "colors": ["COLORMAP", "DIVERGING"],
         "diagrams": ["network_diagram"],
+        "headed": ["headed_grid"],
         "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],
         "look": ["BOX_COLOR", "COLORS", "DPI", "SMALL", "TIMES", "WIDTH", "figure", "fit", "signs", "style"],
         "methods": ["METHOD_STYLES", "method_style", "method_title"],
@@ -26,5 +27,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pipelines": ["Block", "pipeline", "pipelines"],
         "routes": ["Link"],
         "stages": ["Stage"],
+        "trends": ["interval_dots", "interval_lines"],
     },
 )
