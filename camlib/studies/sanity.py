@@ -8,10 +8,9 @@ picture. Only the last one tells a map that follows the class from one that foll
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from camlib.explanation import Explanation, compare
@@ -104,8 +103,3 @@ def verdict_of(states: Sequence[str]) -> str:
     """A method passes ("holds") if every state is at the floor, fails if any is above, else it is undecided."""
     lost = set(states) == {"at the floor"}
     return PASSES if lost else FAILS if "above" in set(states) else UNDECIDED
-
-
-def mean_by(rows: Mapping[str, Sequence[float]], seed: int = 0) -> dict[str, Interval]:
-    """Mean with its 95 % interval of each series."""
-    return {name: bootstrap_interval(np.asarray(values), seed=seed) for name, values in rows.items()}

@@ -45,6 +45,7 @@ NEEDED = {
     "08_sa_cam": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
     "09_union_cam": ("vgg16",),
     "13_sanity": ("vgg16",),
+    "13a_sanity_cascade": ("vgg16",),
 }
 
 

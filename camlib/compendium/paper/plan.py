@@ -15,7 +15,7 @@ WORK = {
     "07_score_cam": 300e3,
     "08_sa_cam": 700e3,
     "09_union_cam": 700e3,
-    "13_sanity": 700e3,
+    "13a_sanity_cascade": 700e3,
 }
 """Notebook -> billions of multiplications in the paper profile: pictures times masked passes times operations of one,
 to a factor of two or three. The notebooks that are not named take a few minutes.
