@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checking": ["text_problems"],
         "colors": ["COLORMAP", "DIVERGING"],
         "diagrams": ["network_diagram"],
+        "headed": ["headed_grid"],
         "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],
         "look": ["BOX_COLOR", "COLORS", "DPI", "SMALL", "TIMES", "WIDTH", "figure", "fit", "signs", "style"],
         "method_map": ["method_map"],
@@ -29,5 +30,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sliders": ["slider"],
         "stages": ["Stage"],
         "tiles": ["room_below"],
+        "trends": ["interval_dots", "interval_lines"],
     },
 )

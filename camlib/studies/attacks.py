@@ -136,6 +136,22 @@ def patched_logits(scorer: Scorer, inputs: Tensor, corners: Tensor, side: int, l
     return scorer.logits(len(corners), write, "squares")
 
 
+# -- the same channels before and after
+
+
+def most_active(activations: Tensor, count: int) -> Tensor:
+    """1 for the ``count`` channels [B, K, h, w] with the largest sums of each picture, 0 for the others, [B, K, 1, 1].
+
+    Multiplied with the activations it leaves a channel of zeros, which gets no mask from a score method and adds
+    nothing. Raises ValueError for a count that is not from 1 to K.
+    """
+    if activations.dim() != 4 or not 1 <= count <= activations.shape[1]:
+        raise ValueError(f"count={count}, activations {list(activations.shape)}: expected [B,K,h,w] and 1 to K.")
+    mass = activations.abs().sum(dim=(2, 3))
+    best = mass.topk(count, dim=1).indices
+    return torch.zeros_like(mass).scatter_(1, best, 1.0)[:, :, None, None]
+
+
 # -- cores in foreign pictures
 
 

@@ -9,7 +9,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from camlib import paths
 from camlib.compendium import course
 
-UNSPLIT = []
 """Notebooks whose audit has not moved to the appendix yet; none when the course is complete."""
 COURSE = [path for path in course.course() if path.stem not in UNSPLIT]
 

@@ -51,6 +51,7 @@ NEEDED = {
     "08b_sa_cam_pictures": ("resnet18", "resnet101", "vgg19", "mobilenet_v2"),
     "09_union_cam": ("vgg16",),
     "13_sanity": ("vgg16",),
+    "13a_sanity_cascade": ("vgg16",),
 }
 
 

@@ -11,7 +11,16 @@ from torch import nn
 
 from camlib import Network
 from camlib.engine.scoring import Scorer
-from camlib.studies.attacks import core_mask, every_corner, fgsm, paste, patched_logits, random_corners, random_shifts
+from camlib.studies.attacks import (
+    core_mask,
+    every_corner,
+    fgsm,
+    most_active,
+    paste,
+    patched_logits,
+    random_corners,
+    random_shifts,
+)
 
 SIDE = 12
 STD = 0.25
@@ -308,3 +317,17 @@ def pasted(**changed):
     mask[3] = True
     good = {"picture": torch.ones(3, 4, 4), "mask": mask, "shift": (0, 0), "environment": torch.zeros(3, 4, 4)}
     return paste(**(good | changed))
+
+
+# -- the same channels before and after
+
+
+def test_the_most_active_channels_are_those_with_the_largest_sums_of_each_picture():
+    maps = torch.zeros(2, 4, 1, 2)
+    maps[0, :, 0, 0] = torch.tensor([1.0, -5.0, 3.0, 0.0])
+    maps[1, :, 0, 1] = torch.tensor([0.0, 1.0, 2.0, 4.0])
+    kept = most_active(maps, 2)
+    assert kept.shape == (2, 4, 1, 1)
+    assert kept[:, :, 0, 0].tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
+    with pytest.raises(ValueError, match="expected"):
+        most_active(maps, 5)

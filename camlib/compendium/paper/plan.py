@@ -20,7 +20,7 @@ WORK = {
     "08b_sa_cam_pictures": 60e3,
     "09_union_cam": 100e3,
     "09a_union_cam_audit": 600e3,
-    "13_sanity": 700e3,
+    "13a_sanity_cascade": 700e3,
 }
 """Notebook -> billions of multiplications in the paper profile: pictures times masked passes times operations of one,
 to a factor of two or three. The notebooks that are not named take a few minutes.
