@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "overlays": ["OPACITY", "overlay"],
         "panels": ["draw_overlay", "feature_maps", "grid", "show"],
         "pipelines": ["Block", "pipeline", "pipelines"],
+        "pooling": ["factor_chart", "pooling_grids"],
         "routes": ["Link"],
         "sliders": ["slider"],
         "stages": ["Stage"],

@@ -1,0 +1,66 @@
+"""camlib.plots.pooling: sums and means stand under their grids, points lie on their lines, wrong input is named."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from helpers import texts
+
+from camlib import plots
+
+MAPS = np.arange(16.0).reshape(1, 4, 4)
+
+
+def case(gradients):
+    return {"pooled": [[[7.5]]], "weights": [[[3.0]]], "gradients": gradients, "score": 22.5}
+
+
+def colors(figure, beginning):
+    return {text.get_color() for text in texts(figure) if text.get_text().startswith(beginning)}
+
+
+def test_mean_of_the_gradients_is_the_sum_of_the_weights():
+    figure = plots.pooling_grids(MAPS, {"GAP": case(np.full((1, 4, 4), 3 / 16))}, "a finding")
+    words = {text.get_text() for text in texts(figure)}
+    assert {"a finding", "GAP", "Σw = 3", "16·mean g = 3", "score y¹ = 22.5", "channel 0"} <= words
+    assert colors(figure, "16·mean") == {"0"}
+    assert plots.text_problems(figure) == []
+    plt.close(figure)
+
+
+def test_a_row_where_they_differ_is_red():
+    figure = plots.pooling_grids(MAPS, {"sum": case(np.full((1, 4, 4), 3.0))}, "a finding")
+    assert colors(figure, "16·mean") == {"red"}
+    plt.close(figure)
+
+
+def test_maps_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"expected \[K, h, w\]"):
+        plots.pooling_grids(MAPS[0], {}, "a finding")
+
+
+def chart():
+    w = np.array([-1.0, 0.5, 2.0])
+    line = {"label": "one", "weights": w, "gradients": w / 49, "alpha": 0.49}
+    counted = {"label": "", "weights": w, "gradients": w / 49, "counts": [1, 20, 49]}
+    curve = {"title": "13 × 13", "area": 169, "counts": [100], "alphas": [2.8561]}
+    return plots.factor_chart({"a": [line], "b": [counted]}, curve, "a finding", (166, 1.72, "published"))
+
+
+def test_points_lie_on_the_line_of_their_factor():
+    figure = chart()
+    line, points = figure.axes[0].lines[:2]
+    x, y = points.get_data()
+    np.testing.assert_allclose(y, 0.49 * x)
+    np.testing.assert_allclose(line.get_ydata(), 0.49 * line.get_xdata())
+    assert figure.axes[0].get_legend_handles_labels()[1] == ["one: α = 0.49"]
+    np.testing.assert_array_equal(figure.axes[1].collections[0].get_array(), [1, 20, 49])
+    plt.close(figure)
+
+
+def test_curve_passes_through_the_published_point():
+    figure = chart()
+    curve, _, mark = figure.axes[2].lines
+    n, alpha = curve.get_data()
+    assert round(float(alpha[n == 166][0]), 2) == float(mark.get_ydata()[0]) == 1.72
+    assert alpha.min() == pytest.approx(1.69)
+    plt.close(figure)
