@@ -13,12 +13,16 @@ SHELL := /bin/sh
 VENV := .venv/bin/python
 STAMP := .venv/.installed
 SOURCES := $(shell find camlib -name "*.py" -o -name "*.pyi" -o -name "*.csv" -o -name "*.toml") data/manifest.json $(wildcard data/trained/*)
-# The longest first: one that is begun last would keep one core alone. Those that share passes (09 with 11; 10, 08, 06
-# and 07) are not begun together: the second reads what the first has computed.
-LONG := 11_faithfulness 12_localization 13_sanity 09_union_cam 08_sa_cam 14_robustness 07_score_cam \
-        15_trained_networks 06_gradient_methods 04_sca_cam 10_lfi_cam
-FOUND := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb)))
-NAMES := $(foreach name,$(LONG),$(filter $(name),$(FOUND))) $(filter-out $(LONG),$(FOUND))
+# The course, what stands behind it, the solutions of its exercises; names are unique across the three.
+COURSE := $(patsubst notebooks/%.ipynb,%,$(sort $(wildcard notebooks/[0-9][0-9]_*.ipynb)))
+APPENDIX := $(patsubst notebooks/appendix/%.ipynb,%,$(sort $(wildcard notebooks/appendix/[0-9][0-9]*.ipynb)))
+SOLUTIONS := $(patsubst notebooks/solutions/%.ipynb,%,$(sort $(wildcard notebooks/solutions/[0-9][0-9]*.ipynb)))
+# The longest first, by number: one that is begun last would keep one core alone. Those that share passes (09 with 11;
+# 10, 08, 06 and 07) are not begun together: the second reads what the first has computed.
+LONG := 11 12 13 09 08 14 07 15 06 04 10
+longest = $(foreach number,$(LONG),$(filter $(number)%,$1)) $(filter-out $(addsuffix %,$(LONG)),$1)
+NAMES := $(call longest,$(APPENDIX)) $(call longest,$(COURSE)) $(SOLUTIONS)
+FILES := $(foreach name,$(NAMES),$(wildcard $(addsuffix /$(name).ipynb,notebooks notebooks/appendix notebooks/solutions)))
 
 # make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true: only what is given reaches the notebooks. Such runs
 # keep their notebooks, figures and gallery apart from those that are committed.
@@ -62,7 +66,7 @@ help:
 	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
 	@echo "make test        environment, unit tests, and every notebook compared with what it printed before"
 	@echo "make lab         JupyterLab on notebooks/00_start_here; its figures go to build/figures-lab"
-	@echo "make 04_sca_cam  one notebook (any name in notebooks/)"
+	@echo "make 04_sca_cam  one notebook (any name in notebooks/, its appendix/ and solutions/)"
 	@echo "make notebooks   figures, then copies the fresh runs over notebooks/ to be committed"
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
@@ -101,11 +105,14 @@ $(RUNS)/.gallery: $(DONE) $(SOURCES) $(wildcard data/errata.csv) $(STAMP)
 
 $(NAMES): %: $(RUNS)/%.ipynb
 
-$(RUNS)/%.ipynb: notebooks/%.ipynb $(SOURCES) $(STAMP)
-	@$(if $(LIST),echo $<,$(RUN) $<)
+define rule
+$$(RUNS)/%.ipynb: $1/%.ipynb $$(SOURCES) $$(STAMP)
+	@$$(if $$(LIST),echo $$<,$$(RUN) $$<)
+endef
+$(foreach folder,notebooks notebooks/appendix notebooks/solutions,$(eval $(call rule,$(folder))))
 
-$(RUNS)/09_union_cam.ipynb $(RUNS)/17_cost.ipynb: data/bench.csv data/bench-machine.json
-$(RUNS)/17_cost.ipynb $(RUNS)/05_the_law.ipynb: $(wildcard data/evidence/*.parquet)
+$(filter $(RUNS)/09% $(RUNS)/17%,$(DONE)): data/bench.csv data/bench-machine.json
+$(DONE): $(wildcard data/evidence/*.parquet)
 
 notebooks: figures
 	@$(VENV) -m camlib.compendium.notebook_runner publish $(RUNS)
@@ -125,7 +132,7 @@ test: $(STAMP)
 	@rm -rf build/figures-nbval
 	$(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest -n 2 --dist loadfile \
 	    --no-loadscope-reorder --nbval --nbval-current-env --nbval-cell-timeout=600 --nbval-kernel-startup-timeout=300 \
-	    $(NAMES:%=notebooks/%.ipynb) tests
+	    $(FILES) tests
 
 unit: $(STAMP)
 	$(HEADLESS) CAMLIB_FIGURES=build/figures-nbval $(VENV) -m pytest tests

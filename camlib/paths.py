@@ -16,5 +16,20 @@ FIGURES = ROOT / os.environ.get("CAMLIB_FIGURES", "figures")
 SHARED = "CAMLIB_SHARED"
 """The environment variable that names the folder through which notebooks share passes (engine/sharing.py)."""
 
+APPENDIX, SOLUTIONS = "appendix", "solutions"
+"""Folders in notebooks/: what stands behind a notebook ("08a_…"), and its exercises ("08_…_solutions")."""
+
 MACHINE_PATH = re.compile(r"(?<![\w.:/+-])/(?:root|home|Users|tmp|work|private|mnt|media)/|\b[A-Z]:\\Users\\")
 """A path that holds on one machine only; nothing that is committed may contain one."""
+
+
+def notebook(name: str, home: Path | None = None) -> Path:
+    """Where the notebook of that name belongs, there or not: "08a_x" in appendix/, "08_x_solutions" in solutions/."""
+    folder = APPENDIX if re.match(r"\d\d[a-z]_", name) else SOLUTIONS if name.endswith("_solutions") else ""
+    return (home or NOTEBOOKS) / folder / f"{name}.ipynb"
+
+
+def notebooks(home: Path | None = None) -> list[Path]:
+    """Every notebook: the course, the appendix, the solutions, each by its numbers."""
+    home = home or NOTEBOOKS
+    return [path for folder in ("", APPENDIX, SOLUTIONS) for path in sorted((home / folder).glob("*.ipynb"))]

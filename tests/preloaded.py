@@ -3,4 +3,4 @@
 from camlib import paths
 from camlib.compendium import kernels
 
-kernels.preload(sorted(paths.NOTEBOOKS.rglob("*.ipynb")))
+kernels.preload(paths.notebooks())

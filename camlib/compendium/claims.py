@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from camlib.compendium.items import ITEMS, PAPERS, read_table
+from camlib.compendium.items import NOTEBOOK, PAPERS, read_table
 from camlib.metrics import Interval
 
 VERDICTS = ("holds", "does not hold", "undecided here")
@@ -45,9 +45,8 @@ class Claim:
 
 
 def make_claims(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:
-    """Claims by id; ValueError for an unknown or a lacking key, an unknown paper or a notebook that makes no item."""
+    """Claims by id; ValueError for an unknown or a lacking key, an unknown paper or no notebook."""
     known = {claim_field.name for claim_field in fields(Claim)} - {"id"}
-    notebooks = {item.notebook for item in ITEMS.values()}
     ruled = read_table(RULES_FILE)
     claims = {}
     for claim_id, entry in entries.items():
@@ -56,10 +55,10 @@ def make_claims(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:
         if unknown or lacking:
             raise ValueError(f"{claim_id} in {FILE}: unknown {sorted(unknown)}, lacking {sorted(lacking)}")
         claim = Claim(claim_id, **entry)
-        unknown_notebook = claim.notebook not in notebooks and (claim.notebook or claim_id not in ruled)
+        unknown_notebook = not NOTEBOOK.fullmatch(claim.notebook) and (claim.notebook or claim_id not in ruled)
         if claim.paper not in PAPERS or unknown_notebook or not (claim.section or claim.evidence):
             raise ValueError(
-                f"{claim_id} in {FILE}: expected a paper of {[*PAPERS]}, a notebook that makes items and a section or "
+                f"{claim_id} in {FILE}: expected a paper of {[*PAPERS]}, a notebook such as 04_sca_cam, a section or "
                 f"evidence; given {claim.paper!r}, {claim.notebook!r}, {claim.section!r}, {claim.evidence!r}"
             )
         claims[claim_id] = claim

@@ -50,7 +50,7 @@ def gallery_text(entries: Entries, ledger: Entries, notes: str) -> str:
 
 def notebook_link(item: Item, base: Path) -> str:
     """Link to the notebook of an item from a folder."""
-    path = os.path.relpath(paths.NOTEBOOKS / f"{item.notebook}.ipynb", base)
+    path = os.path.relpath(paths.notebook(item.notebook), base)
     return f"[{item.notebook}]({Path(path).as_posix()})"
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
+
+from camlib import paths
 
 PAPERS = {
     "sca": "SCA-CAM (Si et al. 2021)",
@@ -21,6 +24,8 @@ PAPERS = {
 }
 KINDS = ("figure", "table", "equation", "algorithm")
 FILE = "items.toml"
+NOTEBOOK = re.compile(r"\d\d[a-z]?_\w+")
+"""The name of a notebook: "08_sa_cam" of the course, "08a_sa_cam_equations" behind it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ class Item:
     def under(self, profile: str) -> Item:
         """The item with the texts of a profile; an empty text there says that there is none."""
         return replace(self, **{name: value or None for name, value in self.profiles.get(profile, {}).items()})
+
+
+def is_notebook(name: str) -> bool:
+    """Whether a name is that of a notebook that makes an item, or of one in notebooks/, its appendix or solutions."""
+    return name in {item.notebook for item in ITEMS.values()} or paths.notebook(name).is_file()
 
 
 def read_table(file: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@
 ``run`` executes with papermill and cleans (notebook_cleaner.py); with ``--lenient`` it leaves out cells that cannot
 run (lenient.py). Several notebooks share one import of what they need (kernels.py) and run ``--jobs`` at a time; one
 that fails stops no other, its traceback lies beside the results as NAME.txt, and the last lines name it.
-``publish`` copies runs without parameters over notebooks/.
+``publish`` copies runs without parameters over notebooks/. A name says where a notebook lies: in notebooks/, in its
+appendix/ or in its solutions/ (camlib.paths).
 """
 
 from __future__ import annotations
@@ -79,10 +80,10 @@ def run(
 
 def find_notebook(notebook: str | Path) -> Path:
     """The file meant by a path or by a name such as "01_feature_maps"; FileNotFoundError lists the names."""
-    for path in (Path(notebook), paths.NOTEBOOKS / f"{notebook}.ipynb"):
+    for path in (Path(notebook), paths.notebook(str(notebook))):
         if path.is_file():
             return path.resolve()
-    there = ", ".join(sorted(path.stem for path in paths.NOTEBOOKS.glob("*.ipynb"))) or "none"
+    there = ", ".join(path.stem for path in paths.notebooks()) or "none"
     raise FileNotFoundError(f"notebook {str(notebook)!r} is no file and no name in notebooks/, which has: {there}.")
 
 
@@ -105,10 +106,10 @@ def publish(built: str | Path, notebooks: str | Path = paths.NOTEBOOKS) -> list[
         executed = nbformat.read(run_path, as_version=4)
         if any("injected-parameters" in cell.metadata.get("tags", []) for cell in executed.cells):
             raise ValueError(f"{run_path} was run with parameters (-p) and stays there; run it without them.")
-        original = nbformat.read(Path(notebooks) / run_path.name, as_version=4)
+        original = nbformat.read(paths.notebook(run_path.stem, Path(notebooks)), as_version=4)
         if [cell.source for cell in executed.cells] != [cell.source for cell in original.cells]:
             raise ValueError(f"{run_path.name} was edited after it ran; run `make figures` first.")
-    return [Path(shutil.copy2(run_path, Path(notebooks) / run_path.name)) for run_path in runs]
+    return [Path(shutil.copy2(run_path, paths.notebook(run_path.stem, Path(notebooks)))) for run_path in runs]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

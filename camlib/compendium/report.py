@@ -38,7 +38,7 @@ from camlib.compendium import manifest as _manifest
 from camlib.compendium.captions import caption_text, fill, refuse_unknown
 from camlib.compendium.claims import CLAIMS, Found, agreed, decide, find_claim, span, told
 from camlib.compendium.gallery import gallery, problems, unreadable
-from camlib.compendium.items import ITEMS, PAPERS, Item, find_item
+from camlib.compendium.items import ITEMS, PAPERS, Item, find_item, is_notebook
 from camlib.compendium.ledger import claims
 from camlib.compendium.lenient import DOUBTED
 from camlib.compendium.manifest import find_entry, manifest
@@ -96,12 +96,12 @@ def begin(
     ``network`` is a name, a Network or a list of either. ``as_written`` says whether the parameters are those that
     the notebook's text was written for (the profile "offline" goes without saying): see `prose`. ``shares`` says that
     masked pictures which several notebooks score need to run but once, see engine/sharing.py; a notebook that counts
-    passes or takes their time does not share. Raises ValueError for a notebook that makes no item.
+    passes or takes their time does not share. Raises ValueError for an unknown notebook.
     """
     global _notebook
-    notebooks = sorted({known.notebook for known in ITEMS.values()})
-    if notebook not in notebooks:
-        raise ValueError(f"no notebook {notebook!r} in items.toml; it has {', '.join(notebooks)}")
+    if not is_notebook(notebook):
+        known = sorted({item.notebook for item in ITEMS.values()})
+        raise ValueError(f"no notebook {notebook!r} in items.toml or in notebooks/; there are {', '.join(known)}")
     facts = {"network": _named(network), "data": data, "seed": seed}
     facts = {name: value for name, value in facts.items() if value is not None} | {"profile": profile}
     _notebook = _Notebook(notebook, facts, as_written and profile == "offline")

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "diagrams": ["network_diagram"],
         "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],
         "look": ["BOX_COLOR", "COLORS", "DPI", "SMALL", "TIMES", "WIDTH", "figure", "fit", "signs", "style"],
+        "method_map": ["method_map"],
         "methods": ["METHOD_STYLES", "method_style", "method_title"],
         "overlays": ["OPACITY", "overlay"],
         "panels": ["draw_overlay", "feature_maps", "grid", "show"],

@@ -14,7 +14,7 @@ echo "$@" | sed 's/^-m camlib.compendium.//' >> log
 for word in "$@"; do
     case $word in
         notebooks/bad*) exit 1;;
-        notebooks/*) mkdir -p "$5" && touch "$5/${word#notebooks/}";;
+        notebooks/*) mkdir -p "$5" && touch "$5/${word##*/}";;
     esac
 done
 """
@@ -69,6 +69,23 @@ def test_parameters_and_jobs_reach_the_run_and_keep_its_results_apart(tree):
 def test_one_notebook_runs_alone(tree):
     assert make(tree, "01_b") == (0, ["notebook_runner run --output build/notebooks --jobs 2 notebooks/01_b.ipynb"])
     assert make(tree, "01_b") == (0, [])
+
+
+def test_appendix_and_solutions_run_with_the_course_the_longest_first_and_each_alone(tree):
+    names = ["appendix/08a_more", "appendix/11a_rules", "solutions/00_a_solutions", "08_c", "notes"]
+    for name in names:
+        path = tree / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    order = ["appendix/11a_rules", "appendix/08a_more", "08_c", "00_a", "01_b", "solutions/00_a_solutions"]
+    paths_in_order = [f"notebooks/{name}.ipynb" for name in order]
+    run = "notebook_runner run --output build/notebooks --jobs 2"
+    assert make(tree, "figures") == (0, [f"{run} {' '.join(paths_in_order)}", "report gallery"])
+    assert make(tree, "figures") == (0, [])
+    os.utime(tree / "notebooks" / "appendix" / "08a_more.ipynb")
+    assert make(tree, "08a_more") == (0, [f"{run} notebooks/appendix/08a_more.ipynb"])
+    (command,) = [line for line in make(tree, "test")[1] if line.startswith("-m pytest")]
+    assert command.split()[-7:] == [*paths_in_order, "tests"]
 
 
 def test_a_failure_keeps_no_other_notebook_and_no_gallery_from_being_made(tree):

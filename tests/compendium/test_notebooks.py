@@ -16,7 +16,7 @@ from camlib import paths
 from camlib.compendium import notebook_cleaner, notebook_runner
 
 pytestmark = pytest.mark.usefixtures("own_environment")
-COMMITTED = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+COMMITTED = paths.notebooks()
 PARAMETERS = ["profile", "network", "seed", "fast"]
 PARAMETERS_CELL = 'profile = "offline"\nnetwork = "a"\nseed = 0\nfast: bool = False'
 
@@ -186,6 +186,21 @@ def test_running_twice_gives_the_same_bytes_and_publishing_them_keeps_the_time(t
     (published,) = notebook_runner.publish(built[0].parent, path.parent)
     assert published.read_bytes() == built[0].read_bytes()
     assert published.stat().st_mtime_ns == built[0].stat().st_mtime_ns
+
+
+@pytest.mark.parametrize("name", ["08a_more", "08_toy_solutions", "08_toy"])
+def test_a_name_finds_its_notebook_in_any_folder_and_publishing_puts_it_back(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(paths, "NOTEBOOKS", tmp_path / "notebooks")
+    home = {"08a_more": "appendix", "08_toy_solutions": "solutions"}.get(name, "")
+    path = tmp_path / "notebooks" / home / f"{name}.ipynb"
+    path.parent.mkdir(parents=True)
+    nbformat.write(toy("import os\nprint(os.path.basename(os.getcwd()))"), path)
+    assert paths.notebooks() == [path]
+    assert notebook_runner.main(["run", name, "--output", str(tmp_path / "built")]) == 0
+    (run,) = (tmp_path / "built").iterdir()
+    assert nbformat.read(run, as_version=4).cells[2].outputs[0].text == f"{home or 'notebooks'}\n"
+    assert notebook_runner.publish(run.parent, paths.NOTEBOOKS) == [path]
+    assert path.read_bytes() == run.read_bytes()
 
 
 def test_run_with_parameters_injects_them_and_is_never_published(tmp_path, capsys):

@@ -7,7 +7,7 @@ from plumbing import LARGEST_CELL, LARGEST_SHARE, LONGEST_LINE, is_hidden, measu
 
 from camlib import paths
 
-NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+NOTEBOOKS = paths.notebooks()
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 

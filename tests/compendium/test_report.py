@@ -152,7 +152,7 @@ def test_without_a_beginning_the_call_says_everything(listed, figure):
     assert report.manifest()["a-fig"]["seed"] is None
 
 
-def test_a_notebook_that_makes_no_item_cannot_begin(listed):
+def test_an_unknown_notebook_cannot_begin(listed):
     with pytest.raises(ValueError, match="no notebook '04'"):
         report.begin("04")
 

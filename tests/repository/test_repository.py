@@ -16,7 +16,7 @@ PACKAGING_FILES = ["pyproject.toml", "requirements.lock", "environment.yml"]
 PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 GROUPS = {"core": PROJECT["dependencies"], **PROJECT["optional-dependencies"]}
 DIRECT = {f"{group}:{line}": Requirement(line) for group, lines in GROUPS.items() for line in lines}
-NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+NOTEBOOKS = paths.notebooks()
 TEXT = {".cff", ".cfg", ".csv", ".ipynb", ".json", ".lock", ".md", ".py", ".toml", ".txt", ".yml", ""}
 
 

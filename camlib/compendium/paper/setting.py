@@ -96,8 +96,8 @@ def _why(weights: Weights, cause: BaseException | None) -> str:
 
 
 def notebooks() -> list[Path]:
-    """The numbered notebooks in order."""
-    return sorted(paths.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    """The notebooks of the course and of its appendix in order; solutions of exercises make no items."""
+    return [path for path in paths.notebooks() if path.parent.name != paths.SOLUTIONS]
 
 
 def networks_of(notebook: Path) -> tuple[str, ...]:
