@@ -111,7 +111,7 @@ $$(RUNS)/%.ipynb: $1/%.ipynb $$(SOURCES) $$(STAMP)
 endef
 $(foreach folder,notebooks notebooks/appendix notebooks/solutions,$(eval $(call rule,$(folder))))
 
-$(filter $(RUNS)/09% $(RUNS)/17%,$(DONE)): data/bench.csv data/bench-machine.json
+$(filter $(RUNS)/09% $(RUNS)/17%,$(DONE)): data/bench.csv data/bench-machine.json $(wildcard data/bench-budget.csv)
 $(DONE): $(wildcard data/evidence/*.parquet)
 
 notebooks: figures

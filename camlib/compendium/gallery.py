@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from camlib import paths
+import pandas as pd
+
+from camlib import paths, registry
 from camlib.compendium import accuracies
 from camlib.compendium.errata import page as errata
 from camlib.compendium.exhibits import gallery_text, notebook_link
@@ -25,6 +27,12 @@ NOTES = (
     f"Every method stands [beside a loop written from its paper]({loops.NAME}), every network that is trained here "
     f"[with its accuracy]({accuracies.NAME}). A picture leads to its file; this page is generated from `manifest.json`."
 )
+
+METHODS_HEAD = """\
+# Every method, as data of the registry
+
+`camlib.METHODS` holds these names; each is one function in `camlib/weights/` or `camlib/baselines/`.
+K: channels; hw: positions."""
 
 
 def gallery() -> list[str]:
@@ -58,7 +66,7 @@ def unreadable() -> list[str]:
 def problems() -> list[str]:
     """Everything in which files, manifest and generated texts disagree; empty if all is well."""
     found = []
-    owned = {"manifest.json", "claims.json", "README.md", "claims.md", errata.NAME, loops.NAME, accuracies.NAME}
+    owned = {"manifest.json", "claims.json", *(path.name for path in _generated_files())}
     for item_id, entry in manifest().items():
         if item_id not in ITEMS:
             found.append(f"{item_id}: in the manifest, but not in {FILE}")
@@ -99,12 +107,14 @@ def _generated_files() -> dict[Path, str]:
         paths.FIGURES / errata.NAME: errata.text(),
         paths.FIGURES / loops.NAME: loops.text(),
         paths.FIGURES / accuracies.NAME: accuracies.text(),
+        paths.FIGURES / "methods.md": f"{METHODS_HEAD}\n\n{methods_block()}\n",
+        paths.FIGURES / "items.md": f"# What is made, and where\n\n{items_block()}\n",
     }
 
 
 def _with_blocks(text: str) -> tuple[str, list[str]]:
     """The README with its blocks renewed, and the names of the blocks that it lacks."""
-    makers = {"methods": methods_block, "items": items_block, "claims": claims_block}
+    makers = {"claims": claims_block, "choice": choice_block, "families": families_block}
     missing = []
     for name, maker in makers.items():
         begin, end = f"<!-- begin:{name} -->", f"<!-- end:{name} -->"
@@ -121,11 +131,31 @@ def _with_blocks(text: str) -> tuple[str, list[str]]:
 def methods_block(methods: Mapping[str, Any] | None = None) -> str:
     """Table of the registered methods: name, family, weight in one clause, source, passes."""
     if methods is None:
-        import camlib  # the registry is filled by the package; report itself stays below it
-
-        methods = camlib.METHODS
+        methods = registry.METHODS
     rows = [[f"`{m.name}`", m.family, m.summary, m.source, m.passes] for m in methods.values()]
     return markdown_table(["method", "family", "what it is", "source", "passes"], rows)
+
+
+def families_block(methods: Mapping[str, Any] | None = None) -> str:
+    """Names of the methods, a line a family."""
+    if methods is None:
+        methods = registry.METHODS
+    names: dict[str, list[str]] = {}
+    for each in methods.values():
+        names.setdefault(each.family, []).append(f"`{each.name}`")
+    return markdown_table(["family", "methods"], [[family, " ".join(found)] for family, found in names.items()])
+
+
+def choice_block() -> str:
+    """Best version of a method for each purpose, behind a linear and a deep head, at any cost and at a few passes."""
+    if "own-table-choice" not in manifest():
+        return "Not made yet."
+    table = pd.read_csv(paths.FIGURES / "own" / "own-table-choice.csv")
+    heads, rows = ["GAP", "MLP (VGG)"], []
+    for purpose, lines in table.groupby("purpose", sort=False):
+        found = lines.set_index("passes")
+        rows.append([purpose, *(found.loc[passes, head] for head in heads for passes in ("any", "a few passes"))])
+    return markdown_table(["purpose", *(f"{head}, {word}" for head in heads for word in ("best", "cheap"))], rows)
 
 
 def items_block() -> str:
@@ -137,11 +167,10 @@ def items_block() -> str:
             members = [item for item in ITEMS.values() if (item.paper, item.notebook) == (paper, notebook)]
             made = sum(item.id in entries for item in members)
             state = f"{made} of {len(members)}" if made else "open"
-            place = notebook_link(members[0], paths.ROOT) if made else notebook
+            place = notebook_link(members[0], paths.FIGURES) if made else notebook
             rows.append([name, _ranges([item.id.removeprefix(f"{paper}-") for item in members]), place, state])
     made = sum(item_id in entries for item_id in ITEMS)
-    link = _from(paths.ROOT, paths.FIGURES / "README.md")
-    head = f"{made} of {len(ITEMS)} items are made; all of them with captions: [gallery]({link})."
+    head = f"{made} of {len(ITEMS)} items are made; all of them with captions: [gallery](README.md)."
     return head + "\n\n" + markdown_table(["paper", "items", "notebook", "made"], rows)
 
 

@@ -20,7 +20,7 @@ def made(folder, figure, table):
     manifest.save(table, "sca-table-1", **ITEM_FACTS)
     report.check("sca-eq-6", "g = w / (hw)", 0, 1e-6, network="lite0", data="cat")
     ledger.enter("sca-localizes", **CLAIM_ROW)
-    (folder / "README.md").write_text(README.format("items"))
+    (folder / "README.md").write_text(README.format("choice"))
     return folder
 
 
@@ -106,21 +106,25 @@ def test_texts_that_nobody_can_read_are_listed(made, figure, capsys):
 
 def test_readme_blocks_are_refreshed_and_missing_ones_named(made):
     lines = report.gallery()
-    assert "README.md has no <!-- begin:methods --> … <!-- end:methods -->: skipped" in lines
+    assert "README.md has no <!-- begin:families --> … <!-- end:families -->: skipped" in lines
     text = (made / "README.md").read_text()
-    assert text.startswith("Title\n<!-- begin:items -->\n")
+    assert text.startswith("Title\n<!-- begin:choice -->\nNot made yet.\n<!-- end:choice -->")
     assert "\nold\n" not in text
     assert "\nbetween\n" in text
-    assert "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](notebooks/01_feature_maps.ipynb) | 1 of 1 |" in text
-    assert "| fig 02\N{EN DASH}06; eq 1 | 02_unified_framework | open |" in text
+    items = (made / "figures" / "items.md").read_text()
+    assert (
+        "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](../notebooks/01_feature_maps.ipynb) | 1 of 1 |"
+        in items
+    )
+    assert "| fig 02\N{EN DASH}06; eq 1 | 02_unified_framework | open |" in items
     assert "0 of the 1 claims are decided by rows" in text
     assert "\n1. A finding.\n\nAll 1 claims with effects" in text
     assert "1 does not hold.\n<!-- end:claims -->" in text
 
 
 def test_a_block_without_an_end_is_an_error(made):
-    (made / "README.md").write_text("<!-- begin:items -->\n")
-    with pytest.raises(ValueError, match="without <!-- end:items -->"):
+    (made / "README.md").write_text("<!-- begin:choice -->\n")
+    with pytest.raises(ValueError, match="without <!-- end:choice -->"):
         report.gallery()
 
 
@@ -128,6 +132,20 @@ def test_other_figures_leave_the_readme_alone(made, monkeypatch):
     monkeypatch.setattr(paths, "FIGURES", made / "figures-paper")
     assert report.gallery()[-1] == "left README.md alone: figures are in figures-paper"
     assert "old" in (made / "README.md").read_text()
+
+
+def test_choice_block_takes_the_two_heads_and_both_limits_of_passes(made, monkeypatch):
+    monkeypatch.setattr(gallery, "manifest", lambda: {"own-table-choice": {}})
+    (made / "figures" / "own").mkdir()
+    (made / "figures" / "own" / "own-table-choice.csv").write_text(
+        "purpose,passes,GAP,max 2/2,MLP (VGG)\nwhere?,any,a,b,c\nwhere?,a few passes,d,e,f\n"
+    )
+    assert gallery.choice_block().splitlines()[2] == "| where? | a | d | c | f |"
+
+
+def test_families_block_has_a_line_a_family():
+    methods = {name: SimpleNamespace(name=name, family=name[0]) for name in ("ax", "bx", "ay")}
+    assert gallery.families_block(methods).splitlines()[2:] == ["| a | `ax` `ay` |", "| b | `bx` |"]
 
 
 def test_methods_block_is_made_from_the_registry():
@@ -146,7 +164,7 @@ def test_check_is_silent_after_gallery_and_names_each_fault(made, capsys):
     (made / "figures/sca/sca-table-1.md").write_text("changed")
     (made / "figures/sca/stray.png").write_bytes(b"")
     (made / "figures/claims.md").write_text("old")
-    (made / "README.md").write_text(README.format("items"))
+    (made / "README.md").write_text(README.format("choice"))
     assert report.main(["check"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "sca/sca-fig-01.png: missing; notebook 01_feature_maps makes it",

@@ -196,6 +196,33 @@ def test_the_command_writes_rows_and_what_they_depend_on(tmp_path, capsys):
     assert before == (out.with_suffix(".json").read_bytes(), out.read_bytes())
 
 
+def test_rows_of_other_populations_stay_where_rows_are_added(tmp_path, capsys):
+    def run(network, *more, pictures="2"):
+        where = ["--kept", str(tmp_path / "kept"), "--out", str(tmp_path / "rows.parquet")]
+        return main(["--only", f"{network}:last", "--pictures", pictures, *where, *more])
+
+    assert run("scenes-gap", "--add") == 1
+    assert "rows.parquet is not there" in capsys.readouterr().err
+    assert run("scenes-gap") == 0
+    alone = tables.read(tmp_path / "rows.parquet")
+    assert run("scenes-vgg", "--add") == 0
+    both = tables.read(tmp_path / "rows.parquet")
+    pd.testing.assert_frame_equal(both[both["network"] == "scenes-gap"], alone)
+    assert list(both["network"].unique()) == ["scenes-gap", "scenes-vgg"]
+    record = json.loads((tmp_path / "rows.json").read_text())
+    assert list(record["populations"]) == ["scenes-gap:last", "scenes-vgg:last"]
+    assert record["command"].endswith("--only scenes-gap:last scenes-vgg:last")
+    assert run("scenes-gap", "--add") == 0
+    assert len(tables.read(tmp_path / "rows.parquet")) == len(both)
+    assert run("scenes-vgg", "--add", pictures="1") == 0
+    assert json.loads((tmp_path / "rows.json").read_text())["pictures"]["each"] == {
+        "scenes-gap:last": 2,
+        "scenes-vgg:last": 1,
+    }
+    assert run("scenes-gap", "--add", "--skip", "3") == 1
+    assert "rows.parquet was made with --skip 100" in capsys.readouterr().err
+
+
 def test_photographs_without_a_folder_are_asked_for(tmp_path, capsys):
     assert main(["--only", "efficientnet-lite0:last", "--kept", str(tmp_path), "--out", str(tmp_path / "x")]) == 1
     assert "--samples DIR" in capsys.readouterr().err

@@ -189,7 +189,7 @@ def small(monkeypatch):
 
 
 def test_a_killed_run_ends_with_the_rows_of_one_that_was_not(small, tmp_path, monkeypatch):
-    making.make(tmp_path / "a")
+    making.make(tmp_path / "a", out=tmp_path)
     making.collect(tmp_path / "a", tmp_path / "a/out")
     written, write = [], kept.write
 
@@ -202,9 +202,9 @@ def test_a_killed_run_ends_with_the_rows_of_one_that_was_not(small, tmp_path, mo
     monkeypatch.setattr(kept, "write", killed)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            making.make(tmp_path / "b")
+            making.make(tmp_path / "b", out=tmp_path)
     monkeypatch.setattr(kept, "write", write)
-    making.make(tmp_path / "b")
+    making.make(tmp_path / "b", out=tmp_path)
     making.collect(tmp_path / "b", tmp_path / "b/out")
     for name in ("scenes.parquet", "scenes-facts.parquet"):
         assert (tmp_path / "a/out" / name).read_bytes() == (tmp_path / "b/out" / name).read_bytes()
@@ -213,8 +213,8 @@ def test_a_killed_run_ends_with_the_rows_of_one_that_was_not(small, tmp_path, mo
 def test_processes_share_the_chunks_and_one_counts_once_every_network_has_it(small, tmp_path):
     with pytest.raises(ValueError, match="No chunk of scenes is finished"):
         making.collect(tmp_path, tmp_path / "out")
-    making.make(tmp_path, share=(0, 2))
-    making.make(tmp_path, share=(1, 2))
+    making.make(tmp_path, share=(0, 2), out=tmp_path)
+    making.make(tmp_path, share=(1, 2), out=tmp_path)
     lacking = next(chunk for chunk in making.chunks("scenes") if (chunk.start, chunk.kind) == (2, "one"))
     lacking.files(tmp_path)[-1].unlink()
     record = making.collect(tmp_path, tmp_path / "out")
@@ -223,13 +223,33 @@ def test_processes_share_the_chunks_and_one_counts_once_every_network_has_it(sma
     assert json.loads((tmp_path / "out/scenes.json").read_text()) == record == kept.record("scenes", tmp_path / "out")
 
 
+def test_new_chunks_are_added_to_rows_that_were_collected_in_another_folder(small, tmp_path, monkeypatch):
+    making.make(tmp_path / "whole", out=tmp_path)
+    making.collect(tmp_path / "whole", tmp_path / "whole/out")
+    out, first = tmp_path / "out", tmp_path / "first"
+    making.make(first, out=out)
+    for chunk in making.chunks("scenes"):
+        if chunk.start == 2:
+            chunk.files(first)[-1].unlink()
+    assert making.collect(first, out)["numbers"] == {"one": "0-1", "several": "0-1"}
+    made, make = [], making.Chunk.make
+    monkeypatch.setattr(making.Chunk, "make", lambda chunk, *rest: (made.append(chunk.start), make(chunk, *rest)))
+    making.make(tmp_path / "second", out=out)
+    assert made == [2, 2]
+    assert making.collect(tmp_path / "second", out)["numbers"] == {"one": "0-3", "several": "0-3"}
+    for name in ("scenes.parquet", "scenes-facts.parquet"):
+        assert (out / name).read_bytes() == (tmp_path / "whole/out" / name).read_bytes()
+    monkeypatch.setattr(making, "FORM", making.FORM + 1)
+    assert making.collected("scenes", out) == []
+
+
 def test_every_chunk_is_made_once():
     made = [(chunk.network, chunk.kind, chunk.start) for chunk in making.chunks("scenes")]
     assert len(made) == len(set(made)) == 7 * 2 * populations.NUMBERS / populations.CHUNK
 
 
 def test_rows_that_are_made_again_are_the_kept_ones_and_a_changed_one_is_found(small, tmp_path):
-    making.make(tmp_path)
+    making.make(tmp_path, out=tmp_path)
     making.collect(tmp_path, tmp_path)
     drawn = checking.draw(3, tmp_path / "scenes.parquet")
     assert checking.differences(drawn) == []

@@ -16,7 +16,7 @@ import torch
 
 from camlib.engine import runtime
 from camlib.evaluate.budget.measuring import KEPT, POPULATIONS, SCENES_SEED, Population, measure, settings
-from camlib.evaluate.budget.tables import COLUMNS, OUT, knowledge, summary, write
+from camlib.evaluate.budget.tables import COLUMNS, OUT, added, comparable, knowledge, summary, write
 
 PACKAGES = ("camlib", "torch", "torchvision", "numpy", "pandas", "pyarrow")
 
@@ -28,13 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [population for population in POPULATIONS if population.name in options.only]
     rows, failures = [], []
     try:
+        if options.add:
+            comparable(_record(options, chosen, []), options.out)
         for population in chosen:
             made, failed = measure(population, options.samples, options.skip, options.pictures, options.kept)
             rows, failures = rows + made, failures + failed
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
-    frame = write(rows, _record(options, chosen, failures), options.out)
+    record = _record(options, chosen, failures)
+    if options.add:
+        rows, record = added(rows, record, options.out)
+    frame = write(rows, record, options.out)
     for table in (summary(frame), knowledge(frame)):
         print(table.to_string(index=False, float_format=lambda value: f"{value:.5g}"))
     return 0
@@ -72,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kept", type=Path, default=KEPT, metavar="DIR", help="what is finished (build/budget)")
     parser.add_argument("--out", type=Path, default=OUT, help="table to write; its record goes beside it")
+    parser.add_argument("--add", action="store_true", help="keep what the table holds of other populations")
     return parser
 
 

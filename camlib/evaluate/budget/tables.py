@@ -69,6 +69,47 @@ def write(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any], out: Pat
     return frame
 
 
+def comparable(record: Mapping[str, Any], out: Path = OUT) -> dict[str, Any]:
+    """The record of the rows that are there; ValueError where they were made with other pictures or settings."""
+    read(out)
+    earlier = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    for key in ("settings", "seeds", "threads"):
+        if json.loads(json.dumps(record[key])) != earlier[key]:
+            raise ValueError(
+                f"{out.name} was made with {key} {earlier[key]}, these rows with {record[key]}: measure all."
+            )
+    skipped = earlier["pictures"]["skipped"]
+    if record["pictures"]["skipped"] != skipped:
+        raise ValueError(f"{out.name} was made with --skip {skipped}: give the same, or measure all.")
+    return earlier
+
+
+def added(
+    rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any], out: Path = OUT
+) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
+    """Rows and record with those of other populations that ``out`` holds, in the order in which they were made."""
+    earlier = comparable(record, out)
+    new = {(row["network"], row["layer"]) for row in rows}
+    old = [row for row in read(out).to_dict("records") if (row["network"], row["layer"]) not in new]
+    names = list(dict.fromkeys([*earlier["populations"], *record["populations"]]))
+    command = record["command"].partition(" --pictures")[0] + f" --pictures N --only {' '.join(names)}"
+    failed = [
+        each for each in earlier["pictures"]["failures"] if each["population"] not in record["populations"]
+    ] + record["pictures"]["failures"]
+    each = _each(earlier) | _each(record)
+    pictures = record["pictures"] | {"each": each, "failed": len(failed), "failures": failed}
+    populations = earlier["populations"] | record["populations"]
+    machines = dict.fromkeys([earlier["machine"], record["machine"]])
+    joined = {"command": command, "populations": populations, "pictures": pictures, "machine": "; ".join(machines)}
+    return [*old, *rows], dict(record) | joined
+
+
+def _each(record: Mapping[str, Any]) -> dict[str, int]:
+    """How many pictures each population has."""
+    each = record["pictures"]["each"]
+    return dict(each) if isinstance(each, Mapping) else dict.fromkeys(record["populations"], each)
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Write a file whole or not at all; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -121,42 +121,77 @@ def settings_digest(network: str) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def make(folder: Path = WORK, share: tuple[int, int] = (0, 1), samples: Path | None = None) -> None:
+def make(
+    folder: Path = WORK, share: tuple[int, int] = (0, 1), samples: Path | None = None, out: Path = kept.EVIDENCE
+) -> None:
     """Make every chunk of scenes that is missing, and with ``samples`` those of photographs.
 
     ``share`` = (i, n): only every n-th of them, so that n processes share them. A killed run leaves whole chunks, and
-    running again makes the others. A chunk that raises stops the run: a picture that cannot be judged is a fault.
+    running again makes the others; what ``out`` has already, with the same settings, is not made again. A chunk that
+    raises stops the run: a picture that cannot be judged is a fault.
     """
-    wanted = [*chunks("scenes"), *(chunks("photographs") if samples else [])]
-    mine = wanted[share[0] :: share[1]]
-    todo = [chunk for chunk in mine if not chunk.done(folder)]
+    parts = kept.PARTS if samples else kept.PARTS[:1]
+    mine = [chunk for part in parts for chunk in chunks(part)][share[0] :: share[1]]
+    there = {chunk for part in parts for chunk in collected(part, out)}
+    todo = [chunk for chunk in mine if chunk not in there and not chunk.done(folder)]
     for chunk in tqdm(todo, initial=len(mine) - len(todo), total=len(mine), unit="chunk", dynamic_ncols=True):
         chunk.make(folder, samples)
 
 
+def collected(part: str, out: Path = kept.EVIDENCE) -> list[Chunk]:
+    """The chunks whose rows ``out`` has, in the order of the work: those of its record, as far as settings agree."""
+    if not (out / f"{part}.json").is_file():
+        return []
+    found, everything = kept.record(part, out), chunks(part)
+    networks = {each.network for each in everything} & set(found["settings"])
+    same = {name for name in networks if found["settings"][name] == settings_digest(name)}
+    if found["form"] != FORM:
+        return []
+    spans = {name: _starts(text) for name, text in found["numbers"].items()}
+    return [each for each in everything if each.network in same and each.start in spans.get(_group(each), ())]
+
+
 def collect(folder: Path = WORK, out: Path = kept.EVIDENCE, part: str = "scenes") -> dict[str, Any]:
-    """Join the finished chunks of a part into data/evidence/<part>.parquet and its record, which is returned.
+    """Add the finished chunks of a part to data/evidence/<part>.parquet and its record, which is returned.
 
     A chunk of scenes counts once every network has it, so that all networks are judged on the same scenes; one of
-    photographs counts by itself. Raises ValueError where none does.
+    photographs counts by itself. Rows that ``out`` has with other settings are left out.
+    Raises ValueError where no chunk counts.
     """
-    everything = chunks(part)
-    missing = {(chunk.kind, chunk.start) for chunk in everything if not chunk.done(folder)}
-    if part == "photographs":
-        done = [chunk for chunk in everything if chunk.done(folder)]
-    else:
-        done = [chunk for chunk in everything if (chunk.kind, chunk.start) not in missing]
+    everything, before = chunks(part), set(collected(part, out))
+    lacking = [each for each in everything if each not in before and not each.done(folder)]
+    missing = {(each.kind, each.start) for each in lacking}
+    done = [
+        each
+        for each in everything
+        if (each not in lacking if part == "photographs" else (each.kind, each.start) not in missing)
+    ]
     if not done:
         raise ValueError(f"No chunk of {part} is finished in {folder.name}; run make evidence.")
-    files = [chunk.files(folder) for chunk in done]
-    rows = pd.concat([_frame(file) for file, _, _ in files], ignore_index=True)
-    facts = pd.concat([pq.read_table(file).to_pandas() for _, file, _ in files], ignore_index=True)
+    files = [each.files(folder) for each in done if each not in before]
+    rows, facts = [_frame(file) for file, _, _ in files], [pq.read_table(file).to_pandas() for _, file, _ in files]
     seconds = sum(json.loads(file.read_text(encoding="utf-8"))["seconds"] for _, _, file in files)
-    kept.write(kept.as_table(rows), out / f"{part}.parquet")
-    kept.write(kept.as_facts(facts), out / f"{part}-facts.parquet")
-    found = _record(rows, done, seconds)
+    if before:
+        rows.insert(0, _of(before, _frame(out / f"{part}.parquet")))
+        facts.insert(0, _of(before, kept.read_facts(part, out)))
+        seconds += 3600 * kept.record(part, out)["processor hours"]
+    everything_kept = pd.concat(rows, ignore_index=True)
+    kept.write(kept.as_table(everything_kept), out / f"{part}.parquet")
+    kept.write(kept.as_facts(pd.concat(facts, ignore_index=True)), out / f"{part}-facts.parquet")
+    found = _record(everything_kept, done, seconds)
     _write_text(out / f"{part}.json", json.dumps(found, indent=1) + "\n")
     return found
+
+
+def _of(chosen: set[Chunk], frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the networks and kinds of these chunks: the others were made with other settings."""
+    pairs = {(each.network, each.kind) for each in chosen}
+    return frame[[pair in pairs for pair in zip(frame["network"], frame["kind"], strict=True)]]
+
+
+def _group(chunk: Chunk) -> str:
+    """What the record counts the numbers of a chunk under: its kind, or the network of photographs."""
+    return chunk.network if chunk.part == "photographs" else chunk.kind
 
 
 def _frame(file: Path) -> pd.DataFrame:
@@ -185,7 +220,7 @@ def _record(rows: pd.DataFrame, done: list[Chunk], seconds: int) -> dict[str, An
     kinds = dict.fromkeys(chunk.kind for chunk in done)
     return (_PHOTOGRAPHS if photographs.KIND in kinds else _SCENES) | {
         "form": FORM,
-        "numbers": {kind: _numbers(done, kind) for kind in sorted(kinds)},
+        "numbers": {name: _numbers(done, name) for name in dict.fromkeys(map(_group, done))},
         "pictures": {":".join(key): int(n) for key, n in pictures.items()},
         "failed": 0,
         "rows": len(rows),
@@ -197,15 +232,21 @@ def _record(rows: pd.DataFrame, done: list[Chunk], seconds: int) -> dict[str, An
     }
 
 
-def _numbers(done: list[Chunk], kind: str) -> str:
-    """Numbers of the pictures of a kind, such as "0-299, 480-539"."""
+def _numbers(done: list[Chunk], group: str) -> str:
+    """Numbers of the pictures of a group, such as "0-299, 480-539"."""
     runs: list[list[int]] = []
-    for numbers in sorted({(c.numbers.start, c.numbers.stop) for c in done if c.kind == kind}):
+    for numbers in sorted({(c.numbers.start, c.numbers.stop) for c in done if _group(c) == group}):
         if runs and runs[-1][1] == numbers[0]:
             runs[-1][1] = numbers[1]
         else:
             runs.append([*numbers])
     return ", ".join(f"{first}-{end - 1}" for first, end in runs)
+
+
+def _starts(numbers: str) -> set[int]:
+    """Every number that ``_numbers`` names."""
+    ends = [map(int, run.split("-")) for run in numbers.split(", ")]
+    return {number for first, last in ends for number in range(first, last + 1)}
 
 
 def _write_text(file: Path, text: str) -> None:
