@@ -1,7 +1,7 @@
 """Which maps give a planted shortcut away: rows of 500 hearts that carry the mark, on a network that learned it.
 
     python -m camlib.evaluate.shortcut            # about four minutes: writes data/shortcut.parquet
-    rows = read()                                 # network, picture, method, on_mark, on_heart, hottest
+    rows = read()                                 # network, picture, method, on_mark, on_heart, x, y, alarm
 
 The pictures are :func:`camlib.data.marks.held_out`: no training has seen them. Each is explained twice for "heart",
 on the network that could learn the mark and on the repaired one, which could not: a method tells the two apart or not.
@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -37,15 +36,15 @@ NETWORKS = ("scenes-shortcut", "scenes-repaired")
 """The network that learned the mark, and the one that could not."""
 METHODS = tuple(name for name in CLASS_MAPS if name != "case")
 """Every class activation map of at most some hundred passes; "case" is Grad-CAM but for a factor here."""
-PLACES = ("ground", "heart", "mark")
 _BATCH = 25
 
 
 def rows_of(net: Network, numbers: Sequence[int], methods: Sequence[str] = METHODS) -> list[dict[str, Any]]:
     """One row a picture (position among the held-out ones) and method: where its map of "heart" lies.
 
-    ``on_mark`` and ``on_heart`` are shares of the heatmap's energy, in thousandths; ``hottest`` is the number in
-    :data:`PLACES` of what lies under the largest value.
+    ``on_mark`` and ``on_heart`` are shares of the heatmap's energy, in thousandths; ``x`` and ``y`` the pixel of its
+    largest value (the first in raster order); ``alarm`` whether that lies nearer to the center of the mark than to
+    that of the heart: cells of the map are as large as the mark, so a hit to the pixel would ask too much.
     """
     stamped, _, place = held_out(max(numbers) + 1)
     rows = []
@@ -61,10 +60,13 @@ def rows_of(net: Network, numbers: Sequence[int], methods: Sequence[str] = METHO
     return rows
 
 
-def _measured(heatmap: Tensor, regions: Tensor) -> dict[str, int]:
+def _measured(heatmap: Tensor, regions: Tensor) -> dict[str, int | bool]:
+    """Of one heatmap [S, S] and the regions of mark and heart, bool [2, S, S]; a flat map rings no alarm."""
     mark, heart = (1000 * energies(heatmap[None], regions)[0]).round().int().tolist()
-    hottest = regions.flatten(1)[:, int(heatmap.argmax())]
-    return {"on_mark": mark, "on_heart": heart, "hottest": 2 if hottest[0] else 1 if hottest[1] else 0}
+    y, x = divmod(int(heatmap.argmax()), heatmap.shape[1])
+    near = [(region.nonzero().double().mean(dim=0) - torch.tensor([y, x])).norm() for region in regions]
+    alarm = bool(near[0] < near[1]) and bool(heatmap.any())
+    return {"on_mark": mark, "on_heart": heart, "x": x, "y": y, "alarm": alarm}
 
 
 def measure(numbers: Sequence[int] = range(PICTURES)) -> pd.DataFrame:
@@ -74,32 +76,31 @@ def measure(numbers: Sequence[int] = range(PICTURES)) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     for column, names in (("network", NETWORKS), ("method", METHODS)):
         frame[column] = pd.Categorical(frame[column], names)
-    return frame.astype({"picture": "int16", "on_mark": "int16", "on_heart": "int16", "hottest": "int8"})
+    return frame.astype({"picture": "int16", "on_mark": "int16", "on_heart": "int16", "x": "int8", "y": "int8"})
 
 
 def read(file: Path = OUT) -> pd.DataFrame:
-    """The kept rows, energies as shares in [0, 1] and the hottest place by its name.
+    """The kept rows, energies as shares in [0, 1].
 
     Raises FileNotFoundError with the command that makes them.
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file.name} does not exist. Make it: python -m camlib.evaluate.shortcut")
     frame = pd.read_parquet(file, engine="pyarrow").astype({"network": str, "method": str})
-    places = np.array(PLACES)[frame["hottest"].to_numpy()]
-    return frame.assign(on_mark=frame["on_mark"] / 1000, on_heart=frame["on_heart"] / 1000, hottest=places)
+    return frame.assign(on_mark=frame["on_mark"] / 1000, on_heart=frame["on_heart"] / 1000)
 
 
 def alarms(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: how often the hottest point is the mark, and how much energy lies there, on both networks.
+    """One row a method: how often the hottest point is at the mark, and how much energy lies there, on both networks.
 
-    Columns ``alarm``, ``false_alarm`` (hottest point on the mark: learned, repaired), ``energy``, ``false_energy``,
-    ``told`` (alarm − false alarm over the same pictures) are means with ``_low`` and ``_high``, 95 % bootstrap
+    Columns ``alarm``, ``false_alarm`` (of the network that learned the mark, of the repaired one), ``energy``,
+    ``false_energy`` (on the mark), ``on_heart`` (of the first) and ``told`` (alarm − false alarm over the same pictures) are means with ``_low`` and ``_high``, 95 % bootstrap
     intervals over pictures; the most telling method first.
     """
     found = []
     for method, own in rows.groupby("method", sort=False):
         learned, repaired = (own[own["network"] == name].set_index("picture").sort_index() for name in NETWORKS)
-        hot, calm = (part["hottest"].eq("mark").astype(float) for part in (learned, repaired))
+        hot, calm = (part["alarm"].astype(float) for part in (learned, repaired))
         values = {"alarm": hot, "false_alarm": calm, "told": hot - calm}
         values |= {"energy": learned["on_mark"], "false_energy": repaired["on_mark"], "on_heart": learned["on_heart"]}
         found.append({"method": method, "n": len(hot)} | _with_intervals(values))
