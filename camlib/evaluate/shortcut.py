@@ -34,8 +34,9 @@ OUT = paths.DATA / "shortcut.parquet"
 PICTURES = 500
 NETWORKS = ("scenes-shortcut", "scenes-repaired")
 """The network that learned the mark, and the one that could not."""
-METHODS = tuple(name for name in CLASS_MAPS if name != "case")
-"""Every class activation map of at most some hundred passes; "case" is Grad-CAM but for a factor here."""
+LEFT_OUT = {"case", "smooth-grad-cam++", "group-cam", "score-cam-binary"}
+METHODS = tuple(name for name in CLASS_MAPS if name not in LEFT_OUT)
+"""Class activation maps whose passes are few or shared; "case" is Grad-CAM but for a factor here."""
 _BATCH = 25
 
 
@@ -91,11 +92,11 @@ def read(file: Path = OUT) -> pd.DataFrame:
 
 
 def alarms(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: how often the hottest point is at the mark, and how much energy lies there, on both networks.
+    """One row a method: how often the hottest point is at the mark, how much energy lies there, on both networks.
 
     Columns ``alarm``, ``false_alarm`` (of the network that learned the mark, of the repaired one), ``energy``,
-    ``false_energy`` (on the mark), ``on_heart`` (of the first) and ``told`` (alarm − false alarm over the same pictures) are means with ``_low`` and ``_high``, 95 % bootstrap
-    intervals over pictures; the most telling method first.
+    ``false_energy`` (on the mark), ``on_heart`` (of the first) and ``told`` (alarm − false alarm over the same
+    pictures) are means with ``_low`` and ``_high``, 95 % bootstrap intervals over pictures; the most telling first.
     """
     found = []
     for method, own in rows.groupby("method", sort=False):
