@@ -48,7 +48,7 @@ _STREAM = 2**40
 
 
 def stamp(scenes: Scenes, which: Tensor, seed: int = 0) -> tuple[Scenes, Tensor]:
-    """Scenes with the mark in a corner that no object touches, and the mark's pixels.
+    """Scenes with the mark in one of their corners, over what lies there, and the mark's pixels.
 
     Args:
         scenes: what is stamped; it stays as it is.
@@ -56,8 +56,8 @@ def stamp(scenes: Scenes, which: Tensor, seed: int = 0) -> tuple[Scenes, Tensor]
         seed: draws the corners; that of a scene depends on its number and the seed alone.
 
     Returns:
-        The scenes with other ``images`` (all else is the same), and bool [N, S, S]: the place of the mark in every
-        scene, stamped or not. Where all four corners are taken it is empty, and there is no mark.
+        The scenes with other ``images`` (masks and all else are the same, also where the mark covers a part of an
+        object), and bool [N, S, S]: the place of the mark in every scene, stamped or not.
 
     Raises ValueError for ``which`` of another shape.
     """
@@ -66,17 +66,11 @@ def stamp(scenes: Scenes, which: Tensor, seed: int = 0) -> tuple[Scenes, Tensor]
     size, side = scenes.images.shape[-1], len(MARK)
     low, high = _INSET, size - _INSET - side
     corners = [(low, low), (low, high), (high, low), (high, high)]
-    taken = torch.stack(
-        [scenes.instances[:, y : y + side, x : x + side].flatten(1).any(dim=1) for y, x in corners], dim=1
-    )
     images, marks = scenes.images.clone(), torch.zeros(len(scenes), size, size, dtype=torch.bool)
     tile = torch.where(MARK, _DARK, _LIGHT).to(torch.uint8)
-    for i, (index, free) in enumerate(zip(scenes.indices.tolist(), ~taken, strict=True)):
-        if not free.any():
-            continue
-        places = free.nonzero()[:, 0]
-        drawn = np.random.Philox(key=seed, counter=(index << 64) + _STREAM).random_raw() % len(places)
-        y, x = corners[int(places[int(drawn)])]
+    for i, index in enumerate(scenes.indices.tolist()):
+        drawn = np.random.Philox(key=seed, counter=(index << 64) + _STREAM).random_raw()
+        y, x = corners[int(drawn % len(corners))]
         marks[i, y : y + side, x : x + side] = True
         if which[i]:
             images[i, :, y : y + side, x : x + side] = tile

@@ -79,11 +79,9 @@ def test_a_part_has_only_its_notebooks(repository, tmp_path):
     assert stage_of(repository, tmp_path / "source", ["02"]).pages == ["README.md", "figures/README.md"]
 
 
-def test_a_built_page_has_its_picture_its_formula_and_no_foreign_file(repository, tmp_path, monkeypatch):
-    monkeypatch.setattr(staging.Stage, "root", repository)
-    monkeypatch.setattr(staging.Stage.__init__, "__defaults__", ((), repository))
+def test_a_built_page_has_its_picture_its_formula_and_no_foreign_file(repository, tmp_path):
     out = tmp_path / "book"
-    building.build(out=out, work=tmp_path / "work", api=False)
+    building.build(out=out, work=tmp_path / "work", api=False, root=repository)
     assert checking.problems(out) == []
     page = (out / "notebooks/01_one.html").read_text(encoding="utf-8")
     assert 'alt="The title"' in page

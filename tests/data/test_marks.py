@@ -9,21 +9,18 @@ from camlib.data.scenes import SHAPES, make_scenes
 HEART = SHAPES.index(MARKED)
 
 
-def test_the_mark_covers_one_free_corner_and_nothing_else_changes():
+def test_the_mark_covers_one_corner_and_nothing_else_changes():
     scenes = make_scenes(200, seed=3)
     stamped, place = stamp(scenes, torch.ones(200, dtype=torch.bool))
-    free = place.flatten(1).any(dim=1)
-    assert free.float().mean() > 0.9
-    assert not (place & (scenes.instances > 0)).any()
     changed = (stamped.images != scenes.images).any(dim=1)
     assert not (changed & ~place).any()
-    for i in free.nonzero()[:, 0].tolist():
+    assert stamped.instances.equal(scenes.instances)
+    for i in range(200):
         rows, columns = place[i].any(dim=1).nonzero()[:, 0], place[i].any(dim=0).nonzero()[:, 0]
         assert (int(rows[0]), int(columns[0])) in {(2, 2), (2, 53), (53, 2), (53, 53)}
         tile = stamped.images[i, :, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         assert tile.shape == (3, *MARK.shape)
         assert ((tile < 128) == MARK).all()
-    assert (stamped.images[~free] == scenes.images[~free]).all()
 
 
 def test_only_the_asked_scenes_are_stamped_and_a_corner_hangs_on_the_scene_alone():

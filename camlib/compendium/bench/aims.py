@@ -101,4 +101,4 @@ def in_words(rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["group", "what", "against"]
     wide = made.pivot(index=keys, columns="network", values="cell").reindex(columns=NETWORKS)
     order = rows[keys].drop_duplicates()
-    return wide.loc[list(order.itertuples(index=False, name=None))].fillna("–").reset_index()
+    return wide.loc[list(order.itertuples(index=False, name=None))].astype(object).fillna("–").reset_index()

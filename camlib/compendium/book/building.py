@@ -57,14 +57,16 @@ html[data-theme=dark] .camlib-slider img {border: 0}
 """
 
 
-def build(only: Sequence[str] = (), out: Path = OUT, work: Path = WORK, api: bool = True) -> Stage:
+def build(
+    only: Sequence[str] = (), out: Path = OUT, work: Path = WORK, api: bool = True, root: Path = paths.ROOT
+) -> Stage:
     """Stage the sources, build the site, put figures and tables beside the pages; returns the stage.
 
     ``only`` takes notebooks by the beginning of their names, ``api=False`` leaves the reference out: for a look.
     Raises RuntimeError, with the command that helps, where Sphinx or MathJax is not installed.
     """
     mathjax = _mathjax()
-    stage = Stage(work / "source", only)
+    stage = Stage(work / "source", only, root)
     stage.fill()
     if not api:
         shutil.rmtree(stage.folder / "api")
