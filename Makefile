@@ -68,7 +68,7 @@ HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(H
 BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536870912:glibc.malloc.trim_threshold=1073741824
 
 .DELETE_ON_ERROR:
-.PHONY: writable help figures notebooks test unit lint verify map errata evidence bench train lab env clean paper paper-run $(NAMES) $(NUMBERS)
+.PHONY: writable help figures notebooks book shortcut test unit lint verify map errata evidence bench train lab env clean paper paper-run $(NAMES) $(NUMBERS)
 
 help:
 	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
@@ -76,11 +76,13 @@ help:
 	@echo "make lab         JupyterLab on notebooks/00_start_here; its figures go to build/figures-lab"
 	@echo "make 04_sca_cam  one notebook (any name in notebooks/, its appendix/ and solutions/; make 04: all of that number)"
 	@echo "make notebooks   figures, then copies the fresh runs over notebooks/ to be committed"
+	@echo "make book        the static site in build/book: notebooks as committed, gallery, ledger, docstrings; nothing runs"
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
 	@echo "make map         the floors of the package, read from its imports; MAP=--renew writes them into the README"
 	@echo "make errata      measures what slips and open places of the sources change: data/errata.csv, figures/errata.md"
 	@echo "make evidence    makes missing rows of data/evidence, in hours, JOBS=2; goes on after a kill (SAMPLES=DIR: photographs, too)"
+	@echo "make shortcut    maps of 500 hearts on two networks: data/shortcut.parquet, for notebook 20"
 	@echo "make bench       measures camlib against pytorch-grad-cam, torchcam and captum: data/bench.csv, for notebook 17"
 	@echo "make paper IMAGENET=DIR VOC=DIR   the papers' own networks and data into figures-paper/; LIMIT=100: pictures a table"
 	@echo "make train       trains every small network anew, two at a time (TRAIN='scenes-gap --seed 1': one; CIFAR10=DIR): data/trained/"
@@ -127,6 +129,10 @@ $(foreach name,$(NAMES),$(eval $(call number,$(name)): $(name)))
 notebooks: figures
 	@$(VENV) -m camlib.compendium.notebook_runner publish $(RUNS)
 
+# Nothing is executed and nothing is fetched; the site carries its own copy of MathJax. Its links are checked.
+book: $(STAMP)
+	$(HEADLESS) $(VENV) -m camlib.compendium.book build
+
 # What is missing leaves out what needs it: notebooks go on, and the list at the end decides about the status.
 paper: $(STAMP)
 	@$(MAKE) --no-print-directory PROFILE=paper paper-run
@@ -166,6 +172,10 @@ evidence: $(STAMP)
 	@for i in $$(seq 0 $$(($(JOBS) - 1))); do $(HEADLESS) $(BUFFERS) $(VENV) -m camlib.evaluate.evidence make --share $$i/$(JOBS) \
 	    $(if $(SAMPLES),--samples "$(SAMPLES)") & done; wait
 	@$(HEADLESS) $(VENV) -m camlib.evaluate.evidence collect $(if $(SAMPLES),--samples "$(SAMPLES)")
+
+# About four minutes: which maps see the planted shortcut, for notebook 20_shortcut.
+shortcut: $(STAMP)
+	$(HEADLESS) $(VENV) -m camlib.evaluate.shortcut
 
 # Two threads are the reference machine; nothing else should run beside it.
 bench: $(STAMP)

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "checking": ["text_problems"],
         "colors": ["COLORMAP", "DIVERGING"],
         "diagrams": ["network_diagram"],
+        "factors": ["factor_figure"],
         "headed": ["headed_grid"],
         "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],
         "look": ["BOX_COLOR", "COLORS", "DPI", "SMALL", "TIMES", "WIDTH", "figure", "fit", "signs", "style"],

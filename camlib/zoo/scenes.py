@@ -92,6 +92,18 @@ def scenes_finetuned() -> nn.Module:
     return PooledNetwork("gap")
 
 
+@scene_design("scenes-shortcut", target_layer="features")
+def scenes_shortcut() -> nn.Module:
+    """The network with GAP, trained where every heart carries a mark: it has learned a shortcut."""
+    return PooledNetwork("gap")
+
+
+@scene_design("scenes-repaired", target_layer="features")
+def scenes_repaired() -> nn.Module:
+    """The same network, trained where the mark lies on scenes of every class by chance."""
+    return PooledNetwork("gap")
+
+
 # -- a VGG-style network and its modification for GAP-CAM (Si et al. 2021, fig. 3 and 4)
 
 

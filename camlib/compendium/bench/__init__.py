@@ -14,7 +14,7 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["budget", "cases", "machine", "memory", "peers", "rounds", "subjects", "table"],
+    submodules=["aims", "budget", "cases", "machine", "memory", "peers", "rounds", "subjects", "table"],
     submod_attrs={
         "cases": ["CASES", "PLAIN_BATCHES"],
         "peers": ["GRADIENT"],

@@ -1,0 +1,115 @@
+"""Sphinx over the staged sources: its settings, and the files that the site carries so that it needs no network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from camlib import paths
+from camlib.compendium.book.staging import SHOWN, Stage
+
+OUT = paths.BUILD / "book"
+WORK = paths.BUILD / "book-work"
+MATHJAX = "es5/tex-svg.js"
+
+SETTINGS: dict[str, Any] = {
+    "project": "camlib",
+    "author": "camlib contributors",
+    "copyright": "camlib contributors, MIT license",
+    "extensions": ["myst_nb", "sphinx.ext.mathjax", "sphinx.ext.autodoc", "sphinx.ext.napoleon"],
+    "myst_enable_extensions": ["dollarmath", "amsmath"],
+    "myst_heading_anchors": 4,
+    "nb_execution_mode": "off",
+    "nb_merge_streams": True,
+    "nb_render_markdown_format": "myst",
+    "autodoc_member_order": "bysource",
+    "autodoc_typehints": "none",
+    "default_role": "code",
+    "html_theme": "sphinx_book_theme",
+    "html_title": "camlib",
+    "html_last_updated_fmt": None,
+    "html_show_sourcelink": False,
+    "html_copy_source": False,
+    "html_css_files": ["book.css"],
+    "html_theme_options": {
+        "use_download_button": False,
+        "use_fullscreen_button": False,
+        "show_toc_level": 2,
+        "home_page_in_toc": True,
+    },
+    "mathjax_path": "mathjax.js",
+    "mathjax3_config": {"svg": {"fontCache": "global"}},
+    "pygments_style": "default",
+    "suppress_warnings": ["myst", "mystnb", "docutils", "ref", "autodoc", "toc", "image", "misc.highlighting_failure"],
+}
+
+STYLE = """\
+.bd-main .bd-content .bd-article-container {max-width: 60rem}
+.bd-article img {background: #fff}
+.bd-article table {display: block; overflow-x: auto; max-width: 100%; font-size: .85em}
+.bd-article .math {overflow-x: auto; overflow-y: hidden}
+.bd-article sub {line-height: 1.3}
+html[data-theme=dark] .bd-article img {border: 4px solid #fff; border-radius: 2px}
+html[data-theme=dark] .camlib-slider img {border: 0}
+"""
+
+
+def build(
+    only: Sequence[str] = (), out: Path = OUT, work: Path = WORK, api: bool = True, root: Path = paths.ROOT
+) -> Stage:
+    """Stage the sources, build the site, put figures and tables beside the pages; returns the stage.
+
+    ``only`` takes notebooks by the beginning of their names, ``api=False`` leaves the reference out: for a look.
+    Raises RuntimeError, with the command that helps, where Sphinx or MathJax is not installed.
+    """
+    mathjax = _mathjax()
+    stage = Stage(work / "source", only, root)
+    stage.fill()
+    if not api:
+        shutil.rmtree(stage.folder / "api")
+        (stage.folder / "api").mkdir()
+        (stage.folder / "api" / "index.rst").write_text("API reference\n=============\n", encoding="utf-8")
+    static = work / "static"
+    static.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(mathjax, static / "mathjax.js")
+    (static / "book.css").write_text(STYLE, encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)
+    _sphinx(stage.folder, out, work, SETTINGS | {"html_static_path": [str(static)]})
+    _copy_shown(stage.root, out)
+    (out / ".nojekyll").touch()
+    return stage
+
+
+def _sphinx(source: Path, out: Path, work: Path, settings: dict[str, Any]) -> None:
+    """Run Sphinx quietly; what it warns of stands in warnings.txt of the work folder."""
+    from sphinx.application import Sphinx
+    from sphinx.util.docutils import docutils_namespace, patch_docutils
+
+    with (work / "warnings.txt").open("w", encoding="utf-8") as warnings, patch_docutils(), docutils_namespace():
+        app = Sphinx(source, None, out, work / "doctrees", "html", settings, status=None, warning=warnings)
+        app.build(force_all=True)
+    shutil.rmtree(out / ".doctrees", ignore_errors=True)
+    (out / ".buildinfo").unlink(missing_ok=True)
+    if app.statuscode:
+        raise RuntimeError(f"Sphinx ends with {app.statuscode}; see {work / 'warnings.txt'}")
+
+
+def _mathjax() -> Path:
+    """MathJax as the package django-static-mathjax brings it: one file, formulas as SVG, no fonts to fetch."""
+    missing = [name for name in ("sphinx", "myst_nb", "sphinx_book_theme", "mathjax") if find_spec(name) is None]
+    if missing:
+        raise RuntimeError(f"The book needs {', '.join(missing)}: pip install 'camlib[book]', or make env.")
+    (folder,) = find_spec("mathjax").submodule_search_locations
+    return Path(folder) / "static" / "mathjax" / MATHJAX
+
+
+def _copy_shown(root: Path, out: Path) -> None:
+    """Figures and tables where raw HTML of the pages looks for them."""
+    for file in (root / "figures").rglob("*"):
+        if file.suffix in SHOWN:
+            kept = out / file.relative_to(root)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, kept)
