@@ -21,11 +21,18 @@ SOLUTIONS := $(patsubst notebooks/solutions/%.ipynb,%,$(sort $(wildcard notebook
 # 10, 08, 06 and 07) are not begun together: the second reads what the first has computed.
 LONG := 11 12 13 09 08 14 07 15 06 04 10
 longest = $(foreach number,$(LONG),$(filter $(number)%,$1)) $(filter-out $(addsuffix %,$(LONG)),$1)
-NAMES := $(call longest,$(APPENDIX)) $(call longest,$(COURSE)) $(SOLUTIONS)
-FILES := $(foreach name,$(NAMES),$(wildcard $(addsuffix /$(name).ipynb,notebooks notebooks/appendix notebooks/solutions)))
+FOUND := $(call longest,$(APPENDIX)) $(call longest,$(COURSE)) $(SOLUTIONS)
+digits = $(foreach ten,0 1 2 3 4 5 6 7 8 9,$(foreach one,0 1 2 3 4 5 6 7 8 9,$(ten)$(one)))
+number = $(foreach two,$(digits),$(if $(filter $(two)%,$1),$(two)))
+FILES := $(foreach name,$(FOUND),$(wildcard $(addsuffix /$(name).ipynb,notebooks notebooks/appendix notebooks/solutions)))
+NAMES := $(basename $(notdir $(FILES)))
+NUMBERS := $(sort $(foreach name,$(NAMES),$(call number,$(name))))
 
 # make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true: only what is given reaches the notebooks. Such runs
-# keep their notebooks, figures and gallery apart from those that are committed.
+# keep their notebooks, figures and gallery apart from those that are committed. METHODS="grad-cam sca-cam" and
+# PHOTOS="goose /my/cat.jpg" reach the notebooks that have lists of them; the others do not run.
+$(foreach name,profile network seed fast methods photos jobs threads,$(if $(findstring command,$(origin $(name))),\
+    $(error $(name)=$($(name)): write the names of variables in capitals)))
 $(if $(filter-out offline paper,$(PROFILE)),$(error PROFILE=$(PROFILE): expected offline or paper))
 $(if $(filter-out true false True False,$(FAST)),$(error FAST=$(FAST): expected true or false))
 $(if $(word 2,$(NETWORK)),$(error NETWORK=$(NETWORK): expected one name, see `python -m camlib networks`))
@@ -34,12 +41,13 @@ $(if $(call whole,$(SEED)),$(error SEED=$(SEED): expected a whole number))
 $(if $(call whole,$(JOBS),bad),$(error JOBS=$(JOBS): expected how many notebooks run at the same time))
 $(if $(call whole,$(THREADS),bad),$(error THREADS=$(THREADS): expected a number of threads))
 PARAMETERS := $(if $(PROFILE),-p profile $(PROFILE)) $(if $(NETWORK),-p network $(NETWORK)) \
-              $(if $(SEED),-p seed $(SEED)) $(if $(FAST),-p fast $(FAST))
+              $(if $(SEED),-p seed $(SEED)) $(if $(FAST),-p fast $(FAST)) \
+              $(if $(METHODS),-l methods "$(METHODS)") $(if $(PHOTOS),-l photos "$(PHOTOS)")
 EMPTY :=
-VARIANT := $(subst $(EMPTY) $(EMPTY),-,$(strip $(PROFILE) $(NETWORK) $(if $(SEED),seed$(SEED)) $(if $(FAST),fast$(FAST))))
+VARIANT := $(subst $(EMPTY) $(EMPTY),-,$(strip $(PROFILE) $(NETWORK) $(if $(SEED),seed$(SEED)) $(if $(FAST),fast$(FAST)) \
+           $(if $(METHODS)$(PHOTOS),own-$(shell printf '%s' '$(METHODS);$(PHOTOS)' | cksum | cut -d ' ' -f 1))))
 RUNS := build/notebooks$(addprefix -,$(VARIANT))
 FIGURES := figures$(addprefix -,$(VARIANT))
-DONE := $(patsubst %,$(RUNS)/%.ipynb,$(NAMES))
 # What the text says of the default network is checked there, and only said elsewhere.
 LENIENT := $(if $(VARIANT),--lenient)
 
@@ -60,13 +68,13 @@ HEADLESS := env -u MPLBACKEND PYTHONHASHSEED=0 TQDM_DISABLE=1 HF_HUB_OFFLINE=$(H
 BUFFERS := GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=536870912:glibc.malloc.trim_threshold=1073741824
 
 .DELETE_ON_ERROR:
-.PHONY: help figures notebooks test unit lint verify map errata evidence bench train lab env clean paper paper-run $(NAMES)
+.PHONY: writable help figures notebooks test unit lint verify map errata evidence bench train lab env clean paper paper-run $(NAMES) $(NUMBERS)
 
 help:
 	@echo "make figures     environment, all notebooks (two at a time: JOBS=2), all figures and tables, the gallery"
 	@echo "make test        environment, unit tests, and every notebook compared with what it printed before"
 	@echo "make lab         JupyterLab on notebooks/00_start_here; its figures go to build/figures-lab"
-	@echo "make 04_sca_cam  one notebook (any name in notebooks/, its appendix/ and solutions/)"
+	@echo "make 04_sca_cam  one notebook (any name in notebooks/, its appendix/ and solutions/; make 04: all of that number)"
 	@echo "make notebooks   figures, then copies the fresh runs over notebooks/ to be committed"
 	@echo "make unit        unit tests without the notebooks"
 	@echo "make lint        ruff, check and format"
@@ -79,40 +87,42 @@ help:
 	@echo "make verify      compares every photograph and weight file with data/manifest.json"
 	@echo "make env         the environment alone: .venv from requirements.lock (about 3 minutes, 6 GB)"
 	@echo "make clean       removes build/, variants of figures/ and caches; .venv stays (rm -r .venv)"
-	@echo "Parameters of the notebooks: make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true"
+	@echo "Parameters of the notebooks: make figures PROFILE=paper NETWORK=resnet18 SEED=1 FAST=true METHODS='grad-cam sca-cam' PHOTOS='goose my.jpg'"
 
-# Notebooks that are out of date, and how they run; those that run with one command import what they need once.
-STALE = $(shell MAKEFLAGS= $(MAKE) --silent $(MAKEOVERRIDES) LIST=true $(DONE))
+# Notebooks that have to run again, by what they import and read (camlib/compendium/stale.py), and how they run; those
+# that run with one command import what they need once. make -B runs all.
+FORCED = $(findstring B,$(firstword -$(MAKEFLAGS)))
+STALE = $(HEADLESS) $(VENV) -m camlib.compendium.stale $(if $(FORCED),--all) $(RUNS)
 RUN = $(HEADLESS) $(BUFFERS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.compendium.notebook_runner run \
       --output $(RUNS) --jobs $(JOBS) $(PARAMETERS) $(LENIENT)
+run_stale = stale="$$($(STALE) $1)" || exit 1; [ -z "$$stale" ] || $(RUN) $$stale
 
 GALLERY = $(HEADLESS) CAMLIB_FIGURES=$(FIGURES) $(VENV) -m camlib.compendium.report gallery
+
+# Notebooks that make passes over: a name with a space would be two names.
+SPACED = $(shell find notebooks -name "[0-9]* *.ipynb" -not -path "*/.*" | sed 's/.*/"&"/')
 
 # A notebook that fails keeps no other and no gallery from being made; the status says so at the end.
 figures: $(STAMP)
 	@$(if $(NETWORK),$(SAY_OFFLINE))
-	@stale="$(STALE)"; [ -z "$$stale" ] || $(RUN) $$stale || { $(GALLERY); exit 1; }
+	@$(if $(SPACED),echo 'left out because of the space in its name: $(SPACED)')
+	@$(call run_stale,$(FILES)) || { $(GALLERY); exit 1; }
 	@$(MAKE) --silent --no-print-directory $(RUNS)/.gallery
 	@echo "figures and tables: $(FIGURES)/README.md, notebooks as they ran: $(RUNS)/"
 
 SAY_OFFLINE = echo "HF_HUB_OFFLINE=$(HF_HUB_OFFLINE): weights $(if $(filter 0,$(HF_HUB_OFFLINE)),may be downloaded,\
 are not downloaded; HF_HUB_OFFLINE=0 allows it)"
 
-$(RUNS)/.gallery: $(DONE) $(SOURCES) $(wildcard data/errata.csv) $(STAMP)
+$(RUNS)/.gallery: $(wildcard $(RUNS)/*.ipynb) $(SOURCES) $(wildcard data/*.csv data/evidence/*.parquet) $(STAMP)
 	@mkdir -p $(@D)
 	@$(GALLERY)
 	@touch $@
 
-$(NAMES): %: $(RUNS)/%.ipynb
+$(NAMES): $(STAMP)
+	@$(call run_stale,$(filter %/$@.ipynb,$(FILES)))
 
-define rule
-$$(RUNS)/%.ipynb: $1/%.ipynb $$(SOURCES) $$(STAMP)
-	@$$(if $$(LIST),echo $$<,$$(RUN) $$<)
-endef
-$(foreach folder,notebooks notebooks/appendix notebooks/solutions,$(eval $(call rule,$(folder))))
-
-$(filter $(RUNS)/09% $(RUNS)/17%,$(DONE)): data/bench.csv data/bench-machine.json $(wildcard data/bench-budget.csv)
-$(DONE): $(wildcard data/evidence/*.parquet)
+# make 08: everything with that number.
+$(foreach name,$(NAMES),$(eval $(call number,$(name)): $(name)))
 
 notebooks: figures
 	@$(VENV) -m camlib.compendium.notebook_runner publish $(RUNS)
@@ -124,7 +134,7 @@ paper: $(STAMP)
 paper-run:
 	@env HF_HUB_OFFLINE=$(DOWNLOADS_OFF) OMP_NUM_THREADS=$(THREADS) CAMLIB_THREADS=$(THREADS) \
 	    $(VENV) -m camlib.compendium.paper prepare $(PAPER)
-	@stale="$(STALE)"; [ -z "$$stale" ] || CAMLIB_OFFLINE=1 $(RUN) $$stale || true
+	@export CAMLIB_OFFLINE=1; $(call run_stale,$(FILES)) || true
 	@CAMLIB_OFFLINE=1 $(HEADLESS) $(VENV) -m camlib.compendium.paper finish $(PAPER)
 
 # Figures of compared notebooks go to build/, so that a test never changes figures/. What takes longest comes first.
@@ -172,19 +182,24 @@ lab: $(STAMP)
 env: $(STAMP)
 
 # Packages are compiled by all cores, where pip takes one; some hold files that no Python 3 compiles.
-ifdef LIST
-$(STAMP): ;
-else
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	    echo "camlib needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
-	@echo "Installing the locked packages into .venv: about 3 minutes and 6 GB (torch brings its CUDA libraries)"
-	$(PYTHON) -m venv .venv
-	$(VENV) -m pip install -q --disable-pip-version-check --no-compile -r requirements.lock
-	@$(VENV) -m compileall -qq -j 0 .venv/lib || true
-	$(VENV) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
-endif
+define install
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+    echo "camlib needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+@echo "Installing the locked packages into .venv: about 3 minutes and 6 GB (torch brings its CUDA libraries)"
+$(PYTHON) -m venv .venv
+$(VENV) -m pip install -q --disable-pip-version-check --no-compile -r requirements.lock
+@$(VENV) -m compileall -qq -j 0 .venv/lib || true
+$(VENV) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+@touch $@
+endef
+
+$(STAMP): requirements.lock pyproject.toml | writable
+	$(if $(and $(FORCED),$(wildcard $(STAMP))),@echo "make -B: the environment stays; rm -r .venv makes it anew",$(install))
+
+writable:
+	@mkdir -p build 2>/dev/null && [ -w build ] && [ -w . ] || { \
+	    echo "This folder cannot be written, and make keeps .venv/, build/ and figures/ in it: copy it to a place of" \
+	         "your own, such as cp -r . ~/camlib, and run make there."; exit 1; }
 
 clean:
 	rm -rf build figures-* .pytest_cache .ruff_cache .hypothesis *.egg-info

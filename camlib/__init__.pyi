@@ -17,6 +17,7 @@ from .baselines import pixels as pixels
 from .compendium import bench as bench
 from .compendium import explorer as explorer
 from .compendium import report as report
+from .compendium.explorer import Explorer as Explorer
 from .data import Mosaic as Mosaic
 from .data import datasets as datasets
 from .data import list_photos as list_photos

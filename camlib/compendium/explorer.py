@@ -5,19 +5,25 @@ from __future__ import annotations
 import html
 import io
 import warnings
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 import ipywidgets as widgets
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+from torch import nn
 
 from camlib import plots
 from camlib.data.photographs import list_photos, load_photo
 from camlib.explanation import DegenerateMapWarning, Explanation, explain
+from camlib.layers.parts import unwrapped
 from camlib.networks import Network
-from camlib.pictures import to_pil
-from camlib.registry import METHODS
+from camlib.pictures import Picture, to_pil
+from camlib.registry import METHODS, find_method
 from camlib.zoo.pretrained import load_network
 
+LITE = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2")
+"""Networks whose weights come with a package."""
 _OWN = "your own picture"
 _DEFAULT_LAYER = ""  # a dropdown shows nothing for None
 
@@ -34,28 +40,36 @@ class Explorer:
     :class:`camlib.Explanation` on display, so that a notebook can go on with it; ``widget`` is the ipywidgets box.
     The upload button takes any photograph.
 
+    A choice that cannot be explained leaves the picture before it on display, pale, and says why in red.
+
     Args:
-        networks: names for :func:`camlib.load_network`.
+        networks: names for :func:`camlib.load_network`, networks of one's own (:class:`camlib.Network`) or modules; or
+            one of them.
         methods: names to offer; None offers all of ``camlib.METHODS``, also those a reader has added.
+        photos: names for :func:`camlib.load_photo`, files or pictures; None offers all photographs of the package.
+
+    Raises ValueError for no network, no method or no photograph, and for names that nobody knows.
     """
 
     def __init__(
         self,
-        networks: tuple[str, ...] = ("efficientnet-lite0", "efficientnet-lite1", "efficientnet-lite2"),
-        methods: tuple[str, ...] | None = None,
+        networks: Sequence[str | Network | nn.Module] | str | Network | nn.Module = LITE,
+        methods: Sequence[str] | None = None,
+        photos: Sequence[str | Picture] | None = None,
     ) -> None:
+        self._networks = _named(networks, "network")
+        self._photos = _named(list_photos() if photos is None else photos, "picture")
+        self._methods = [find_method(name) for name in (METHODS if methods is None else methods)]
         wide = widgets.Layout(width="300px")
-        self.photo = widgets.Dropdown(options=list_photos(), value="bull-mastiff", description="picture", layout=wide)
+        self.photo = widgets.Dropdown(options=tuple(self._photos), description="picture", layout=wide)
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="own picture", layout=wide)
-        self.network = widgets.Dropdown(options=networks, description="network", layout=wide)
+        self.network = widgets.Dropdown(options=tuple(self._networks), description="network", layout=wide)
         self.target = widgets.Dropdown(description="class", layout=wide)
         self.other = widgets.Text(
             description="other class", placeholder="tiger cat", continuous_update=False, layout=wide
         )
         self.layer = widgets.Dropdown(description="layer", layout=wide)
-        self.method = widgets.Dropdown(
-            options=methods or tuple(METHODS), value="grad-cam", description="method", layout=wide
-        )
+        self.method = widgets.Dropdown(description="method", layout=wide)
         self.view = widgets.Image(format="png", layout=widgets.Layout(width="720px"))
         self.message = widgets.HTML()
         self.explanation: Explanation | None = None
@@ -66,6 +80,7 @@ class Explorer:
             layout=widgets.Layout(flex_flow="row wrap"),
         )
         self._quiet = False
+        self.photo.value = _preferred(self.photo.options, "bull-mastiff")
         self._new_network()
         self._watch()
 
@@ -80,8 +95,15 @@ class Explorer:
         for control in (self.other, self.layer, self.method):
             control.observe(lambda _: self._refresh(), "value")
 
-    def _picture(self) -> Image.Image:
-        return self._own if self.photo.value == _OWN else load_photo(self.photo.value)
+    def _picture(self) -> Image.Image | Picture:
+        if self.photo.value == _OWN:
+            return self._own
+        photo = self._photos[self.photo.value]
+        return load_photo(photo) if isinstance(photo, str) else photo
+
+    def _net(self) -> Network:
+        net = self._networks[self.network.value]
+        return _network(net) if isinstance(net, str) else net
 
     def _uploaded(self) -> None:
         if not self.upload.value:
@@ -89,22 +111,28 @@ class Explorer:
         try:
             self._own = to_pil(Image.open(io.BytesIO(bytes(self.upload.value[0]["content"]))))
         except OSError as error:
-            self._say(f"This file cannot be read as a picture: {error}.")
+            name = self.upload.value[0]["name"]
+            reason = "its bytes are no picture" if isinstance(error, UnidentifiedImageError) else str(error)
+            self._refuse(f"{name} cannot be read as a picture: {reason}.")
             return
-        self.photo.options = [*list_photos(), _OWN]
+        self.photo.options = [*self._photos, _OWN]
         if self.photo.value == _OWN:
             self._new_picture()
         self.photo.value = _OWN
 
     def _new_network(self) -> None:
         """Offer the stages of the chosen network, then everything below it anew."""
-        net = _network(self.network.value)
+        net = self._net()
         self._quiet = True
         self.layer.options = [
             (net.layer_title(), _DEFAULT_LAYER),
             *((layer.title(), layer.name) for layer in net.layers(depth=2)),
         ]
         self.layer.value = _DEFAULT_LAYER
+        kind, before = type(unwrapped(net.module)).__name__, self.method.value
+        offered = [m.name for m in self._methods if m.architecture in ("", kind)]
+        self.method.options = offered or [m.name for m in self._methods]
+        self.method.value = _preferred(self.method.options, before or "grad-cam")
         self._quiet = False
         self._new_picture()
 
@@ -112,7 +140,7 @@ class Explorer:
         """Offer the ten most probable classes of the chosen picture."""
         if self._quiet:
             return
-        predictions = _network(self.network.value).predict(self._picture(), top=10)
+        predictions = self._net().predict(self._picture(), top=10)
         self._quiet = True
         self.target.options = [(f"{name}  {100 * p:.1f} %", index) for index, name, p in predictions]
         self.target.value = predictions[0][0]
@@ -130,31 +158,60 @@ class Explorer:
     def _refresh(self) -> None:
         if self._quiet:
             return
-        target = self.other.value.strip() or self.target.value
+        typed = self.other.value.strip()
+        target = int(typed) if typed.isdecimal() else typed or self.target.value
+        self._say(f"{self.method.value} …")  # seconds, where a method masks the picture
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DegenerateMapWarning)  # the reason is shown under the picture
                 self.explanation = explain(
-                    _network(self.network.value),
+                    self._net(),
                     self._picture(),
                     self.method.value,
                     target,
                     self.layer.value or None,
                 )
         except ValueError as error:
-            self._say(str(error))
+            self._refuse(str(error))
             return
         self.view.value = _png(self.explanation)
         self._say(_sentence(self.explanation))
 
-    def _say(self, text: str) -> None:
-        self.message.value = f"<div style='max-width:720px'>{html.escape(text)}</div>"
+    def _say(self, text: str, style: str = "") -> None:
+        self.message.value = f"<div style='max-width:720px{style}'>{html.escape(text)}</div>"
+
+    def _refuse(self, text: str) -> None:
+        """Say in red what cannot be done, above nothing that could be taken for its result."""
+        if self.explanation is not None:
+            self.view.value = _png(self.explanation, pale=True)
+        self._say(text, ";color:#b00020;font-weight:bold")
 
 
-def _png(explanation: Explanation) -> bytes:
-    """Photograph and overlay side by side as PNG bytes."""
+def _named(given: object, kind: str) -> dict[str, object]:
+    """What a dropdown offers, by title; ValueError where nothing is given."""
+    several = list(given) if isinstance(given, list | tuple) else [given]
+    found: dict[str, object] = {}
+    for number, one in enumerate(several):
+        if kind == "network" and isinstance(one, nn.Module):
+            one = Network(one)
+        own = one.name if isinstance(one, Network) else f"picture {number + 1}"
+        title = Path(one).name if isinstance(one, Path) else one if isinstance(one, str) else own
+        found[title if title not in found else f"{title} ({number + 1})"] = str(one) if isinstance(one, Path) else one
+    if not found:
+        raise ValueError(f"An explorer needs at least one {kind}.")
+    return found
+
+
+def _preferred(options: Sequence[str], name: str) -> str:
+    """The name where it is offered, else the first."""
+    return name if name in options else options[0]
+
+
+def _png(explanation: Explanation, pale: bool = False) -> bytes:
+    """Photograph and overlay side by side as PNG bytes; pale where it is not what was asked for."""
     buffer = io.BytesIO()
-    plots.overlays.pair_picture(explanation.image, explanation.heatmap).save(buffer, "png")
+    pair = plots.overlays.pair_picture(explanation.image, explanation.heatmap)
+    (Image.blend(pair, Image.new("RGB", pair.size, "white"), 0.75) if pale else pair).save(buffer, "png")
     return buffer.getvalue()
 
 

@@ -31,7 +31,7 @@ import papermill
 import yaml
 
 from camlib import paths
-from camlib.compendium import kernels
+from camlib.compendium import kernels, stale
 from camlib.compendium.lenient import remarks
 from camlib.compendium.notebook_cleaner import KERNEL, clean, lighten, problems, write
 
@@ -44,13 +44,15 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     lenient: bool = False,
     spare: kernels.SpareKernel | None = None,
+    needed: Mapping[str, str] | None = None,
 ) -> Path:
     """Execute ``notebook`` (path, or name in notebooks/) in its folder; write it, cleaned, into ``output``.
 
     Without ``parameters`` the result must be fit for a commit: ValueError if ``problems`` finds anything.
     With them an injected-parameters cell stays in it, outputs are not judged, and ``publish`` refuses it.
     ``lenient`` leaves cells out that cannot run, as lenient.py says; it needs parameters, so that such a run is
-    never published. ``spare`` is the kernel to use, if one waits already.
+    never published. ``spare`` is the kernel to use, if one waits already; ``needed``
+    is what :func:`camlib.compendium.stale.needs` says, if somebody has asked it.
     Raises FileNotFoundError for an unknown notebook, ValueError for a parameter that the parameters cell
     does not have and for ``lenient`` without any, papermill.PapermillExecutionError (with the traceback of the
     cell) when a cell fails; then nothing is written and an earlier result is gone.
@@ -60,7 +62,7 @@ def run(
         raise ValueError(f"{source.name} has no parameter {unknown}; its parameters cell has {known}.")
     if lenient and not parameters:
         raise ValueError("A lenient run needs parameters, e.g. -p profile paper: what lacks cells is never published.")
-    target = Path(output) / source.name
+    target, needed = Path(output) / source.name, needed or stale.needs(source, stale.Imports(paths.ROOT))
     target.unlink(missing_ok=True)
     executed = papermill.execute_notebook(
         str(source),
@@ -75,7 +77,9 @@ def run(
     cleaned = lighten(clean(executed))
     if not parameters and (found := problems(cleaned)):
         raise ValueError("\n".join([f"{source.name} cannot be committed as it ran:", *found]))
-    return write(cleaned, target)
+    write(cleaned, target)
+    stale.remember(target, needed)
+    return target
 
 
 def find_notebook(notebook: str | Path) -> Path:
@@ -128,6 +132,9 @@ def _status(options: argparse.Namespace) -> int:
         return 1
 
 
+_LISTS = "a list for notebooks that have such a parameter (methods, photos); the others do not run"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m camlib.compendium.notebook_runner")
     actions = parser.add_subparsers(required=True)
@@ -136,8 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--jobs", type=int, default=1, help="notebooks at the same time")
     running.add_argument("--output", type=Path, default=paths.BUILD / "notebooks", help="folder of the result")
     running.add_argument("-p", dest="parameters", nargs=2, action="append", metavar=("KEY", "VALUE"))
+    running.add_argument("-l", dest="lists", nargs=2, action="append", default=[], metavar=("KEY", "A B"), help=_LISTS)
     running.add_argument("--lenient", action="store_true", help="leave out cells that cannot run, and say which")
-    running.set_defaults(act=_run, spare=None)
+    running.set_defaults(act=_run, spare=None, needed={})
     cleaning = actions.add_parser("clean", help="clean a notebook in place")
     cleaning.add_argument("notebook", help="path, or name in notebooks/")
     cleaning.set_defaults(act=_clean)
@@ -148,19 +156,40 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if len(options.notebooks) > 1:
-        return _run_several(options)
+    options = _with_lists(options)
+    if len(options.notebooks) != 1:
+        return _run_several(options) if options.notebooks else 0
     (notebook,), start = options.notebooks, time.monotonic()
     name = Path(notebook).stem
     parameters = {key: yaml.safe_load(value) for key, value in options.parameters or []}
+    parameters |= {key: _listed(words) for key, words in options.lists if key in _known(notebook)}
     if parameters:  # figures of another setting never replace the committed ones
         os.environ.setdefault("CAMLIB_FIGURES", str(paths.BUILD / "figures-parameters"))
     print(f"running {name} ...", flush=True)
-    target = run(notebook, options.output, parameters, options.lenient, options.spare)
+    target = run(notebook, options.output, parameters, options.lenient, options.spare, options.needed.get(notebook))
     said = [line for _, line in remarks(nbformat.read(target, as_version=4))]
     also = f"; it left out or doubts {len(said)} times" if said else ""
     print(f"{name} done in {time.monotonic() - start:.0f} s{also}", flush=True)
     return 0
+
+
+def _known(notebook: str | Path) -> list[str]:
+    return parameter_names(find_notebook(notebook))
+
+
+def _listed(words: str) -> list[str]:
+    """The words of a list; files are named so that they are found from a notebook's folder."""
+    return [str(Path(word).resolve()) if Path(word).is_file() else word for word in words.replace(",", " ").split()]
+
+
+def _with_lists(options: argparse.Namespace) -> argparse.Namespace:
+    """Without the notebooks that take none of the lists; one line names them."""
+    wanted = {key for key, _ in options.lists}
+    without = [notebook for notebook in options.notebooks if wanted and not wanted & set(_known(notebook))]
+    if without:
+        names = ", ".join(Path(notebook).stem for notebook in without)
+        print(f"without a list of {' or '.join(sorted(wanted))}, not run: {names}", flush=True)
+    return _with(options, notebooks=[notebook for notebook in options.notebooks if notebook not in without])
 
 
 def _run_several(options: argparse.Namespace) -> int:
@@ -170,6 +199,8 @@ def _run_several(options: argparse.Namespace) -> int:
     found = [find_notebook(notebook) for notebook in options.notebooks]
     if kernels.can_fork():
         kernels.preload(found)
+    imports = stale.Imports(paths.ROOT)
+    options = _with(options, needed={path: stale.needs(path, imports) for path in found})
     with tempfile.TemporaryDirectory(prefix="camlib-") as shared:
         os.environ[paths.SHARED] = shared
         return _run_at_the_same_time(found, options)

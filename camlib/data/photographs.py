@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from PIL import Image
 
 from camlib.data.examples import Dataset, Example
 from camlib.data.manifest import entries, find_entry, verified_file
+from camlib.pictures import to_pil
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,13 @@ def photo_info(name: str) -> Photo:
 
 
 def load_photo(name: str) -> Image.Image:
-    """The photograph ``name`` as an RGB picture, its file verified once in a process.
+    """The photograph ``name`` as an RGB picture, its file verified once in a process; or a file of one's own.
 
     Raises ValueError for an unknown name (with the nearest ones) or a wrong checksum, FileNotFoundError for
     a missing file.
     """
+    if name not in list_photos() and Path(name).is_file():
+        return to_pil(name)
     find_entry("photograph", name)
     with Image.open(verified_file(name)) as picture:
         return picture.convert("RGB")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from camlib.layers import Layer, Survey, plain_name
+from camlib.layers import Layer, Survey, plain_name, roles
 from camlib.networks import checks
 from camlib.networks.calling import Extra, call_with, everything
 from camlib.networks.classes import checked_names, class_index
@@ -137,14 +137,10 @@ class Network:
         return other
 
     def with_output(self, read: Callable[[Any], Tensor]) -> Network:
-        """The same module seen through a function of its output, for outputs that are no logits.
+        """The same module seen through a function of its output; the n numbers are its "classes", without names.
 
-        Args:
-            read: from the module's output (a tensor, tuple or dictionary) to numbers [B, n], or [B] for one a picture;
-                differentiable for methods that need gradients.
-
-        Returns:
-            A network whose "classes" are the n numbers; they have no names.
+        ``read`` leads from the module's output (a tensor, tuple or dictionary) to numbers [B, n], or [B] for one a
+        picture; differentiable for methods that need gradients.
         """
         return self._read_by(Reading(read), None, None)
 
@@ -294,16 +290,10 @@ class Network:
         return self.class_names[index] if self.class_names is not None else f"class {index}"
 
     def class_index(self, target: int | str, classes: int) -> int:
-        """Index of a target given as index or name.
+        """Index of a target of so many ``classes``: an index, or a name (capitals, hyphens, underscores do not matter).
 
-        Args:
-            target: an index from 0 to ``classes - 1``, or a class name (capitals, hyphens and underscores do not
-                matter).
-            classes: number of logits.
-
-        Raises:
-            ValueError: index out of range, or no such name (the nearest names are listed).
-            TypeError: neither an integer nor a string.
+        Raises ValueError for an index out of range and for an unknown name (the nearest are listed), TypeError for
+        anything else.
         """
         return class_index(target, self.class_names, self.name, classes)
 
@@ -334,12 +324,20 @@ class Network:
         return self.find_layer(None)
 
     def find_layer(self, layer: str | nn.Module | None = None, inputs: Tensor | None = None) -> Layer:
-        """The layer called ``layer`` for inputs of this size; None is the network's target layer.
+        """The layer called ``layer`` for inputs of this size; None or "last" is the network's target layer.
 
-        Raises ValueError when no module has this name (nearest names are listed), when it does not run, when its
-        output is not a spatial map, or when it runs several times in a pass and the call is not named.
+        "inner" is the end of the stage before it (camlib/layers/roles.py). Raises ValueError when no module has this
+        name (nearest names are listed), when it does not run or not once, or when its output is no spatial map.
         """
         return self.layer_of(layer, self.survey(inputs))
+
+    def layer(self, role: str) -> str:
+        """Name of the layer that plays a role ("last", "inner") here; a name is answered with itself."""
+        return self.find_layer(role).name
+
+    def stages(self) -> list[str]:
+        """Name of the last layer of each size, from the finest maps to the target layer."""
+        return [layer.name for layer in roles.stages(self.survey().layers, self.default_layer)]
 
     def layer_title(self, layer: str | nn.Module | None = None) -> str:
         """A layer for a reader: "last layer (7 × 7 × 1280)" for the default one, else its name, with its sizes."""
@@ -347,4 +345,6 @@ class Network:
 
     def layer_of(self, layer: str | nn.Module | None, survey: Survey) -> Layer:
         """:meth:`find_layer` in a survey that is at hand."""
+        if isinstance(layer, str) and layer in roles.ROLES and layer not in survey.modules:
+            return roles.by_role(layer, survey.layers, self.layer_of(None, survey))
         return survey.find(self.target_layer if layer is None else self._name_of(layer), self.name)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 import camlib
 from camlib.compendium.explorer import Explorer
@@ -73,10 +74,16 @@ def test_typed_class_wins_and_a_listed_one_takes_over_again(explorer):
 
 def test_wrong_class_name_is_answered_under_the_picture(explorer):
     explorer.photo.value = "bull-mastiff"
-    before = explorer.explanation
+    before, shown = explorer.explanation, shown_png(explorer)
     explorer.other.value = "tigre cat"
     assert "Nearest: tiger cat" in explorer.message.value
+    assert "color:#b00020" in explorer.message.value
     assert explorer.explanation is before
+    pale = shown_png(explorer)
+    assert (pale >= shown).all(), "the map of before is no answer"
+    assert pale.min() > 180
+    explorer.other.value = "281"
+    assert (explorer.explanation.target_name, "color" in explorer.message.value) == ("tabby", False)
     explorer.other.value = ""
 
 
@@ -108,4 +115,36 @@ def test_uploaded_photograph_is_explained(explorer, net):
 
 def test_upload_that_is_no_picture_is_answered(explorer):
     explorer.upload.value = uploaded("own.txt", b"no picture")
-    assert "cannot be read as a picture" in explorer.message.value
+    assert "own.txt cannot be read as a picture: its bytes are no picture." in explorer.message.value
+
+
+def test_ones_own_network_and_pictures_are_explored(tmp_path):
+    own = camlib.load_photo("goose").resize((90, 64))
+    own.save(tmp_path / "mine.png")
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 12)
+    )
+    mine = camlib.Network(module, name="mine")
+    fresh = Explorer(mine, ["layer-cam", "grad-cam", "lfi-cam"], [own, tmp_path / "mine.png", "goose"])
+    assert list(fresh.network.options) == ["mine"]
+    assert list(fresh.photo.options) == ["picture 1", "mine.png", "goose"]
+    assert list(fresh.method.options) == ["layer-cam", "grad-cam"], "what cannot run is not offered"
+    first = fresh.explanation
+    assert torch.equal(first.heatmap, camlib.explain(mine, own, "grad-cam").heatmap)
+    fresh.photo.value = "mine.png"
+    assert torch.allclose(fresh.explanation.heatmap, first.heatmap)
+    both = Explorer((module, mine), ["grad-cam"], [own])
+    assert list(both.network.options) == ["Sequential", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"networks": ()}, "at least one network"),
+        ({"photos": []}, "at least one picture"),
+        ({"methods": ["x"]}, "Nearest"),
+    ],
+)
+def test_an_explorer_of_nothing_is_refused(given, words):
+    with pytest.raises(ValueError, match=words):
+        Explorer(**given)

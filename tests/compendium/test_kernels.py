@@ -97,7 +97,7 @@ def test_without_forks_every_kernel_is_started(tmp_path, monkeypatch):
     monkeypatch.setenv("CAMLIB_FIGURES", str(tmp_path))
     arguments = ["run", *map(str, paths), "--output", str(tmp_path / "built"), "-p", "seed", "4", "--jobs", "2"]
     assert notebook_runner.main(arguments) == 0
-    assert sorted(path.name for path in (tmp_path / "built").iterdir()) == ["00_a.ipynb", "01_b.ipynb"]
+    assert sorted(path.name for path in (tmp_path / "built").glob("[0-9]*")) == ["00_a.ipynb", "01_b.ipynb"]
 
 
 def test_jobs_below_one_are_refused(tmp_path, capsys):

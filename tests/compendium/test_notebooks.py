@@ -4,6 +4,7 @@ import io
 import shutil
 import sys
 from base64 import b64decode, b64encode
+from pathlib import Path
 
 import nbformat
 import papermill
@@ -48,7 +49,9 @@ def test_parameters_cell_has_the_four_parameters_and_none_was_injected(path):
     tags = [tag for cell in code_cells(path) for tag in cell.metadata.get("tags", [])]
     assert tags.count("parameters") == 1
     assert "injected-parameters" not in tags
-    assert notebook_runner.parameter_names(path) == PARAMETERS
+    names = notebook_runner.parameter_names(path)
+    assert names[:4] == PARAMETERS
+    assert set(names[4:]) <= {"methods", "photos"}, "make METHODS= and PHOTOS= reach these, nothing reaches others"
 
 
 @each_notebook
@@ -197,7 +200,7 @@ def test_a_name_finds_its_notebook_in_any_folder_and_publishing_puts_it_back(tmp
     nbformat.write(toy("import os\nprint(os.path.basename(os.getcwd()))"), path)
     assert paths.notebooks() == [path]
     assert notebook_runner.main(["run", name, "--output", str(tmp_path / "built")]) == 0
-    (run,) = (tmp_path / "built").iterdir()
+    (run,) = (tmp_path / "built").glob("*.ipynb")
     assert nbformat.read(run, as_version=4).cells[2].outputs[0].text == f"{home or 'notebooks'}\n"
     assert notebook_runner.publish(run.parent, paths.NOTEBOOKS) == [path]
     assert path.read_bytes() == run.read_bytes()
@@ -225,6 +228,26 @@ def test_run_with_parameters_injects_them_and_is_never_published(tmp_path, capsy
     assert path.read_bytes() == before
     assert notebook_runner.main(["run", str(path), "-p", "netwerk", "b"]) == 1
     assert "no parameter ['netwerk']; its parameters cell has ['profile'," in capsys.readouterr().err
+
+
+def test_lists_reach_the_notebooks_that_have_them_and_the_others_do_not_run(tmp_path, capsys):
+    with_list = toy("print(methods)")
+    with_list.cells[1].source += "\nmethods = ['grad-cam']"
+    path = saved(with_list, tmp_path / "notebooks")
+    without = path.with_name("01_none.ipynb")
+    nbformat.write(toy("1"), without)
+    options = ["--output", str(tmp_path / "built"), "-l", "methods", "a, b", "-l", "photos", "goose"]
+    assert notebook_runner.main(["run", str(without), str(path), *options]) == 0
+    assert capsys.readouterr().out.startswith("without a list of methods or photos, not run: 01_none\n")
+    (run,) = (tmp_path / "built").glob("*.ipynb")
+    assert [cell.outputs[0].text for cell in code_cells(run) if cell.outputs] == ["['a', 'b']\n"]
+    assert notebook_runner.main(["run", str(without), *options]) == 0
+
+
+def test_files_in_a_list_are_found_from_the_folder_of_the_notebook(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("cat.jpg").touch()
+    assert notebook_runner._listed("goose cat.jpg") == ["goose", str(tmp_path / "cat.jpg")]
 
 
 def test_a_notebook_that_was_edited_after_its_run_is_not_overwritten(tmp_path):

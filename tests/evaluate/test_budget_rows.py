@@ -214,8 +214,13 @@ def test_rows_of_other_populations_stay_where_rows_are_added(tmp_path, capsys):
     assert record["command"].endswith("--only scenes-gap:last scenes-vgg:last")
     assert run("scenes-gap", "--add") == 0
     assert len(tables.read(tmp_path / "rows.parquet")) == len(both)
-    assert run("scenes-gap", "--add", pictures="3") == 1
-    assert "rows.parquet has each=2" in capsys.readouterr().err
+    assert run("scenes-vgg", "--add", pictures="1") == 0
+    assert json.loads((tmp_path / "rows.json").read_text())["pictures"]["each"] == {
+        "scenes-gap:last": 2,
+        "scenes-vgg:last": 1,
+    }
+    assert run("scenes-gap", "--add", "--skip", "3") == 1
+    assert "rows.parquet was made with --skip 100" in capsys.readouterr().err
 
 
 def test_photographs_without_a_folder_are_asked_for(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """``Network`` and its layers: what a layer's name means, tensors read as maps, pictures, transforms, classes."""
 
 import math
+from collections import OrderedDict
 from functools import cache
 
 import numpy as np
@@ -544,6 +545,44 @@ def test_a_class_in_many_forms(target):
 def test_repr_says_what_it_is():
     net = network(seeded(Gap), (32, 48), name="small")
     assert repr(net) == "Network('small', input 32x48, target layer found by itself)"
+
+
+@pytest.mark.parametrize(
+    ("name", "inner", "stages"),
+    [
+        ("resnet18", "layer3", ["relu", "layer1", "layer2", "layer3", "layer4"]),
+        ("vgg16", "features.22", ["features.3", "features.8", "features.15", "features.22", "features.29"]),
+    ],
+)
+def test_layers_by_role_in_a_network_whose_names_nobody_knows(name, inner, stages):
+    net = classifier(name)
+    assert (net.layer("inner"), net.layer("last")) == (inner, net.default_layer.name)
+    assert net.stages() == stages
+    by_role = explain(net, picture(64), layer="inner", target=3)
+    assert by_role.layer == inner
+    assert torch.equal(by_role.raw, explain(net, picture(64), layer=inner, target=3).raw)
+    assert net.layer("layer4" if name == "resnet18" else "features.3") in net.stages()
+
+
+def test_the_inner_layer_of_the_default_network_is_the_one_that_notebooks_look_at():
+    net = load_network("efficientnet-lite0")
+    assert net.layer("inner") == "blocks.4"
+    assert net.stages() == ["blocks.0", "blocks.1", "blocks.2", "blocks.4", "bn2"]
+
+
+def test_maps_of_one_size_have_their_middle_as_inner_layer():
+    blocks = [nn.Conv2d(3 if i == 0 else 8, 8, 3, padding=1) for i in range(5)]
+    net = Network(nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)))
+    assert (net.layer("last"), net.layer("inner")) == ("4", "2")
+    assert net.stages() == ["4"]
+
+
+def test_a_module_with_the_name_of_a_role_is_meant_itself():
+    parts = {"inner": nn.Conv2d(3, 4, 3), "pool": nn.MaxPool2d(2), "end": nn.Conv2d(4, 5, 3)}
+    head = {"mean": nn.AdaptiveAvgPool2d(1), "flat": nn.Flatten(), "head": nn.Linear(5, 3)}
+    net = Network(nn.Sequential(OrderedDict(parts | head)), target_layer="pool")
+    assert net.layer("inner") == "inner"
+    assert net.layer("last") == "pool"
 
 
 def test_a_layer_is_named_for_a_reader():

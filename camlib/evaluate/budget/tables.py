@@ -78,11 +78,9 @@ def comparable(record: Mapping[str, Any], out: Path = OUT) -> dict[str, Any]:
             raise ValueError(
                 f"{out.name} was made with {key} {earlier[key]}, these rows with {record[key]}: measure all."
             )
-    for key in ("skipped", "each"):
-        if record["pictures"][key] != earlier["pictures"][key]:
-            raise ValueError(
-                f"{out.name} has {key}={earlier['pictures'][key]}: give --skip and --pictures as they were."
-            )
+    skipped = earlier["pictures"]["skipped"]
+    if record["pictures"]["skipped"] != skipped:
+        raise ValueError(f"{out.name} was made with --skip {skipped}: give the same, or measure all.")
     return earlier
 
 
@@ -94,15 +92,22 @@ def added(
     new = {(row["network"], row["layer"]) for row in rows}
     old = [row for row in read(out).to_dict("records") if (row["network"], row["layer"]) not in new]
     names = list(dict.fromkeys([*earlier["populations"], *record["populations"]]))
-    command = record["command"].partition(" --only")[0] + f" --only {' '.join(names)}"
+    command = record["command"].partition(" --pictures")[0] + f" --pictures N --only {' '.join(names)}"
     failed = [
         each for each in earlier["pictures"]["failures"] if each["population"] not in record["populations"]
     ] + record["pictures"]["failures"]
-    pictures = record["pictures"] | {"failed": len(failed), "failures": failed}
+    each = _each(earlier) | _each(record)
+    pictures = record["pictures"] | {"each": each, "failed": len(failed), "failures": failed}
     populations = earlier["populations"] | record["populations"]
     machines = dict.fromkeys([earlier["machine"], record["machine"]])
     joined = {"command": command, "populations": populations, "pictures": pictures, "machine": "; ".join(machines)}
     return [*old, *rows], dict(record) | joined
+
+
+def _each(record: Mapping[str, Any]) -> dict[str, int]:
+    """How many pictures each population has."""
+    each = record["pictures"]["each"]
+    return dict(each) if isinstance(each, Mapping) else dict.fromkeys(record["populations"], each)
 
 
 def replace_file(path: Path, content: bytes) -> None:
