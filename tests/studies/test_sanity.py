@@ -22,9 +22,9 @@ def pictures(count):
 
 
 def test_equal_maps_have_similarity_1_and_random_maps_do_not():
-    map_ = torch.rand(32, 32, generator=torch.Generator().manual_seed(0))
+    map_ = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
     assert sanity.similarities(map_, map_) == pytest.approx(dict.fromkeys(sanity.MEASURES, 1.0), abs=1e-6)
-    floor = sanity.random_floor((32, 32), 8, 12)
+    floor = sanity.random_floor((64, 64), 8, 12)
     assert set(floor) == set(sanity.MEASURES)
     assert all(abs(found.value) < 0.5 for found in floor.values())
 
