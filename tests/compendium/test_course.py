@@ -9,22 +9,14 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from camlib import paths
 from camlib.compendium import course
 
-"""Notebooks whose audit has not moved to the appendix yet; none when the course is complete."""
-COURSE = [path for path in course.course() if path.stem not in UNSPLIT]
 
-
-def test_unsplit_notebooks_are_those_that_need_it():
-    assert {name for name in UNSPLIT if not paths.notebook(name).is_file()} == set()
-
-
-@pytest.mark.parametrize("path", COURSE, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", course.course(), ids=lambda path: path.stem)
 def test_a_notebook_of_the_course_is_short_and_has_what_a_learner_needs(path):
     assert course.lacks(path) == []
 
 
 def test_links_between_notebooks_are_as_the_order_says():
-    unsplit = {name[:2] for name in UNSPLIT}
-    assert [path.stem for path in course.outdated() if path.stem[:2] not in unsplit] == []
+    assert [path.stem for path in course.outdated()] == []
 
 
 def test_every_appendix_and_solution_belongs_to_a_notebook_of_the_course():
