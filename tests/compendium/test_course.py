@@ -27,7 +27,6 @@ UNSPLIT = [
     "14_robustness",
     "15_trained_networks",
     "16_captions",
-    "17_cost",
     "18_more_methods",
 ]
 """Notebooks whose audit has not moved to the appendix yet; none when the course is complete."""
