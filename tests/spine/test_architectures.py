@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from architectures import quick, ready, slim
+from architectures import narrow, quick, ready, slim
 from torch import Tensor, nn
 from torchvision.models import get_model, list_models
 
@@ -129,7 +129,8 @@ def torchvision_network(name: str) -> Network:
         size, settings["init_weights"] = 128, False
     elif name == "maxvit_t":
         size = 224
-    module = quick(lambda: slim(get_model(name, weights=None, **settings)), size)
+    with narrow():
+        module = quick(lambda: slim(get_model(name, weights=None, **settings)), size)
     return Network(module, transform=Preprocess((size, size)), name=name)
 
 
