@@ -68,7 +68,7 @@ def load_photo(name: str) -> Image.Image:
     Raises ValueError for an unknown name (with the nearest ones) or a wrong checksum, FileNotFoundError for
     a missing file.
     """
-    if name not in list_photos() and Path(name).is_file():
+    if isinstance(name, str) and name not in list_photos() and Path(name).is_file():
         return to_pil(name)
     find_entry("photograph", name)
     with Image.open(verified_file(name)) as picture:

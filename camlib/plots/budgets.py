@@ -60,7 +60,7 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
     for ax in axes.flat[count:]:
         ax.remove()
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside upper center", ncols=len(labels), handlelength=3)
+    made.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=3)
     return made
 
 

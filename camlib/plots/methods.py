@@ -73,9 +73,13 @@ UNKNOWN = Style("#000000", "x")
 def method_title(text: str) -> str:
     """A text in which a registered name is written as the literature prints it: "grad-cam" becomes "Grad-CAM".
 
-    The whole text, or one of its lines, must be the name; everything else stays as it is.
+    The whole text, or one of its lines, must be the name; everything else stays as it is. Maps that know nothing of the
+    picture, which metrics are compared with, have names, too: "center-gaussian" becomes "centered Gaussian".
     """
-    return "\n".join(METHODS[line].title if line in METHODS else line for line in text.split("\n"))
+    return "\n".join(METHODS[line].title if line in METHODS else _CONTROLS.get(line, line) for line in text.split("\n"))
+
+
+_CONTROLS = {"center-gaussian": "centered Gaussian", "all-ones": "map of ones"}
 
 
 def method_style(name: str) -> Style:

@@ -46,7 +46,8 @@ def test_a_table_is_shown_itself_with_its_data_behind_a_link(made):
     text = (made / "figures/README.md").read_text()
     assert "\n\n| network | error | n | gap |\n| --- | --- | --- | --- |\n| a\\|b | 41.81 | 1 |  |\n" in text
     assert (
-        "<br>[03_pooling_cases](../notebooks/03_pooling_cases.ipynb) · [data (CSV)](sca/sca-table-1.csv)</sub>" in text
+        "<br>[03a_pooling_equations](../notebooks/appendix/03a_pooling_equations.ipynb) · [data (CSV)](sca/sca-table-1.csv)</sub>"
+        in text
     )
 
 
@@ -63,7 +64,7 @@ def test_equations_and_open_items_are_one_folded_table_each(made):
     report.gallery()
     text = (made / "figures/README.md").read_text()
     assert "<summary>1 statements about 1 equations and algorithms</summary>" in text
-    assert "(sca-eq-6) | g = w / (hw) | 1e-06 | lite0; cat | [03_pooling_cases](../notebooks/" in text
+    assert "(sca-eq-6) | g = w / (hw) | 1e-06 | lite0; cat | [03a_pooling_equations](../notebooks/" in text
     assert f"<summary>open: {len(ITEMS) - 3}</summary>" in text
     assert "| sca-fig-12 | GAP-CAM, Grad-CAM and SCA-CAM on several networks | 04_sca_cam |" in text
 
@@ -116,7 +117,7 @@ def test_readme_blocks_are_refreshed_and_missing_ones_named(made):
         "| SCA-CAM (Si et al. 2021) | fig 01 | [01_feature_maps](../notebooks/01_feature_maps.ipynb) | 1 of 1 |"
         in items
     )
-    assert "| fig 02\N{EN DASH}06; eq 1 | 02_unified_framework | open |" in items
+    assert "| fig 02, 06; eq 1 | 02_unified_framework | open |" in items
     assert "0 of the 1 claims are decided by rows" in text
     assert "\n1. A finding.\n\nAll 1 claims with effects" in text
     assert "1 does not hold.\n<!-- end:claims -->" in text
@@ -168,7 +169,7 @@ def test_check_is_silent_after_gallery_and_names_each_fault(made, capsys):
     assert report.main(["check"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "sca/sca-fig-01.png: missing; notebook 01_feature_maps makes it",
-        "sca/sca-table-1.md: not the file that 03_pooling_cases made",
+        "sca/sca-table-1.md: not the file that 03a_pooling_equations made",
         "sca/stray.png: no item of the manifest owns it",
         "figures/README.md: stale; python -m camlib.compendium.report gallery renews it",
         "figures/claims.md: stale; python -m camlib.compendium.report gallery renews it",

@@ -37,8 +37,10 @@ XML = (
 NEEDED = {
     "00_start_here": ("resnet18",),
     "01_feature_maps": ("resnet18",),
-    "02_unified_framework": ("resnet18", "vgg16"),
-    "03_pooling_cases": ("squeezenet1_1", "resnet18", "resnet50", "densenet161"),
+    "02_unified_framework": ("resnet18",),
+    "02a_vgg_schemes": ("vgg16",),
+    "03_pooling_cases": ("squeezenet1_1", "resnet18", "resnet50"),
+    "03a_pooling_equations": ("squeezenet1_1", "resnet18", "resnet50", "densenet161"),
     "04_sca_cam": ("densenet161",),
     "04a_sca_cam_audit": ("squeezenet1_1", "resnet18", "resnet50", "densenet161"),
     "06_gradient_methods": ("resnet50",),
@@ -353,7 +355,7 @@ def test_the_list_names_items_cells_and_what_stopped(home):
     assert "sca-fig-12, sca-fig-13" in text
     assert "sca-fig-13, sca-eq-20, sca-eq-21" in text, "without sca-eq-19, which is made"
     assert "sca-eq-22: 04_sca_cam, not made with these parameters" in text
-    assert "history-fig-timeline: 07_score_cam, stopped" in text
+    assert "score-fig-08: 07_score_cam, stopped" in text
     assert "01_feature_maps: 1 more cells that need them" in text
     assert "union-table-2: no folder" in text
     assert "01_feature_maps, cell 1: failed: KeyError: 'z'" in text

@@ -25,7 +25,12 @@ def test_a_method_of_a_reader_gets_the_style_that_no_method_of_ours_has():
 
 @pytest.mark.parametrize(
     ("text", "written"),
-    [("grad-cam++", "Grad-CAM++"), ("score-cam\np = 0.5", "Score-CAM\np = 0.5"), ("a score-cam", "a score-cam")],
+    [
+        ("grad-cam++", "Grad-CAM++"),
+        ("score-cam\np = 0.5", "Score-CAM\np = 0.5"),
+        ("a score-cam", "a score-cam"),
+        ("center-gaussian", "centered Gaussian"),
+    ],
 )
 def test_names_are_written_as_the_literature_prints_them(text, written):
     assert method_title(text) == written

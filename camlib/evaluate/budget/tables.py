@@ -44,7 +44,7 @@ def knowledge(rows: pd.DataFrame) -> pd.DataFrame:
     ``speed``, the median of the exact scores' processor time over the budget's.
     """
     keys, found = ["network", "layer"], []
-    exact = rows[rows["choice"] == "exact"].set_index([*keys, "picture"])["seconds"]
+    exact = rows[rows["choice"] == "exact"].set_index([*keys, "picture"]).sort_index()["seconds"]
     for (network, layer, part), some in rows[rows["choice"] == "budget"].groupby([*keys, "part"], sort=False):
         missed, expected = 1 - some["r"], 1 - some["expected"]
         whole = exact.loc[network, layer].loc[some["picture"]].to_numpy()
