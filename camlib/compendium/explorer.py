@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
+import re
 import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import ipywidgets as widgets
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from PIL import Image, UnidentifiedImageError
 from torch import nn
 
@@ -38,7 +42,8 @@ class Explorer:
 
     ``Explorer()`` shows itself as the last expression of a cell. ``explanation`` is the
     :class:`camlib.Explanation` on display, so that a notebook can go on with it; ``widget`` is the ipywidgets box.
-    The upload button takes any photograph.
+    The upload button takes any photograph. ``opacity`` is that of the hottest places. "Save" writes overlay, raw map
+    and record of what is on display into the folder of the notebook; "reset" goes back to the beginning.
 
     A choice that cannot be explained leaves the picture before it on display, pale, and says why in red.
 
@@ -70,22 +75,48 @@ class Explorer:
         )
         self.layer = widgets.Dropdown(description="layer", layout=wide)
         self.method = widgets.Dropdown(description="method", layout=wide)
+        self.opacity = widgets.FloatSlider(
+            value=plots.OPACITY, min=0.1, max=1, step=0.05, description="opacity", continuous_update=False, layout=wide
+        )
+        self.save = widgets.Button(description="save", tooltip="overlay, raw map and record, into this folder")
+        self.reset = widgets.Button(description="reset", tooltip="first picture, most probable class, last layer")
         self.view = widgets.Image(format="png", layout=widgets.Layout(width="720px"))
         self.message = widgets.HTML()
         self.explanation: Explanation | None = None
         self._own: Image.Image | None = None
-        controls = [self.photo, self.upload, self.network, self.target, self.other, self.layer, self.method]
+        controls = [
+            self.photo,
+            self.upload,
+            self.network,
+            self.target,
+            self.other,
+            self.layer,
+            self.method,
+            self.opacity,
+        ]
         self.widget = widgets.HBox(
-            [widgets.VBox(controls), widgets.VBox([self.view, self.message])],
+            [
+                widgets.VBox([*controls, widgets.HBox([self.save, self.reset])]),
+                widgets.VBox([self.view, widgets.HTML(_bar()), self.message]),
+            ],
             layout=widgets.Layout(flex_flow="row wrap"),
         )
         self._quiet = False
-        self.photo.value = _preferred(self.photo.options, "bull-mastiff")
-        self._new_network()
+        self._begin()
         self._watch()
 
     def _repr_mimebundle_(self, **kwargs: object) -> dict:
-        return self.widget._repr_mimebundle_(**kwargs)
+        picture = base64.b64encode(self.view.value).decode()  # for pages without a kernel
+        return self.widget._repr_mimebundle_(**kwargs) | {"image/png": picture}
+
+    def _begin(self) -> None:
+        """What a new explorer shows."""
+        self._quiet = True
+        self.photo.value = _preferred(self.photo.options, "bull-mastiff")
+        self.network.value, self.opacity.value = self.network.options[0], plots.OPACITY
+        if self.method.options:
+            self.method.value = _preferred(self.method.options, "grad-cam")
+        self._new_network()
 
     def _watch(self) -> None:
         self.upload.observe(lambda _: self._uploaded(), "value")
@@ -94,6 +125,9 @@ class Explorer:
         self.target.observe(lambda _: self._chosen(), "value")
         for control in (self.other, self.layer, self.method):
             control.observe(lambda _: self._refresh(), "value")
+        self.opacity.observe(lambda _: self._draw(), "value")
+        self.save.on_click(lambda _: self._saved())
+        self.reset.on_click(lambda _: self._begin())
 
     def _picture(self) -> Image.Image | Picture:
         if self.photo.value == _OWN:
@@ -174,8 +208,25 @@ class Explorer:
         except ValueError as error:
             self._refuse(str(error))
             return
-        self.view.value = _png(self.explanation)
+        self._draw()
         self._say(_sentence(self.explanation))
+
+    def _draw(self) -> None:
+        if not self._quiet and self.explanation is not None:
+            self.view.value = _png(self.explanation, self.opacity.value)
+
+    def _saved(self) -> None:
+        """Write what is on display; say where, or why not."""
+        words = (self.photo.value, self.explanation.method, self.explanation.target_name)
+        stem = re.sub(r"[^\w+-]+", "-", "_".join(map(str, words))).strip("-")
+        try:
+            self.explanation.save(f"{stem}.png", opacity=self.opacity.value)
+            self.explanation.save(f"{stem}.npy")
+            self.explanation.save(f"{stem}.json")
+        except OSError as error:
+            self._say(f"Not saved: {error}.", ";color:#b00020;font-weight:bold")
+            return
+        self._say(f"{stem}.png, .npy and .json are written. {_sentence(self.explanation)}")
 
     def _say(self, text: str, style: str = "") -> None:
         self.message.value = f"<div style='max-width:720px{style}'>{html.escape(text)}</div>"
@@ -183,7 +234,7 @@ class Explorer:
     def _refuse(self, text: str) -> None:
         """Say in red what cannot be done, above nothing that could be taken for its result."""
         if self.explanation is not None:
-            self.view.value = _png(self.explanation, pale=True)
+            self.view.value = _png(self.explanation, self.opacity.value, pale=True)
         self._say(text, ";color:#b00020;font-weight:bold")
 
 
@@ -207,10 +258,18 @@ def _preferred(options: Sequence[str], name: str) -> str:
     return name if name in options else options[0]
 
 
-def _png(explanation: Explanation, pale: bool = False) -> bytes:
+def _bar() -> str:
+    """The colors of the overlay and what they mean."""
+    colors = ", ".join(to_hex(colormaps[plots.COLORMAP](share)) for share in (0, 0.25, 0.5, 0.75, 1))
+    line = f"width:200px;height:10px;background:linear-gradient(to right, {colors})"
+    words = "share of this map's maximum; the line is its half"
+    return f"<div style='display:flex;gap:8px;align-items:center'>0<div style='{line}'></div>1 {words}</div>"
+
+
+def _png(explanation: Explanation, opacity: float, pale: bool = False) -> bytes:
     """Photograph and overlay side by side as PNG bytes; pale where it is not what was asked for."""
     buffer = io.BytesIO()
-    pair = plots.overlays.pair_picture(explanation.image, explanation.heatmap)
+    pair = plots.overlays.pair_picture(explanation.image, explanation.heatmap, opacity=opacity)
     (Image.blend(pair, Image.new("RGB", pair.size, "white"), 0.75) if pale else pair).save(buffer, "png")
     return buffer.getvalue()
 

@@ -64,8 +64,11 @@ def overlay_picture(image: Any, heatmap: Any, opacity: float = OPACITY, threshol
     return Image.fromarray(np.round(255 * np.asarray(made).clip(0, 1)).astype(np.uint8))
 
 
-def pair_picture(image: Any, heatmap: Any, width: int = 1440) -> Image.Image:
-    """The photograph and beside it its overlay, 8-bit RGB, together ``width`` pixels wide with a white seam."""
+def pair_picture(image: Any, heatmap: Any, width: int = 1440, opacity: float = OPACITY) -> Image.Image:
+    """The photograph and beside it its overlay, 8-bit RGB, together ``width`` pixels wide with a white seam.
+
+    ``opacity``: as of :func:`overlay`.
+    """
     picture, seam = rgb(image), width // 60
     side = (width - seam) // 2
     size = (side, round(side * picture.shape[0] / picture.shape[1]))
@@ -73,7 +76,7 @@ def pair_picture(image: Any, heatmap: Any, width: int = 1440) -> Image.Image:
     heat = Image.fromarray(array(heatmap).astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
     pair = Image.new("RGB", (2 * side + seam, size[1]), "white")
     pair.paste(photograph, (0, 0))
-    pair.paste(overlay_picture(photograph, np.asarray(heat)), (side + seam, 0))
+    pair.paste(overlay_picture(photograph, np.asarray(heat), opacity), (side + seam, 0))
     return pair
 
 

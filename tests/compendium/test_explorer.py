@@ -148,3 +148,37 @@ def test_ones_own_network_and_pictures_are_explored(tmp_path):
 def test_an_explorer_of_nothing_is_refused(given, words):
     with pytest.raises(ValueError, match=words):
         Explorer(**given)
+
+
+def test_opacity_changes_the_picture_alone_and_reset_goes_back(net):
+    fresh = Explorer(photos=["bull-mastiff", "goose"], methods=["grad-cam", "layer-cam"])
+    first, strong = fresh.explanation, shown_png(fresh)
+    fresh.opacity.value = 0.1
+    assert fresh.explanation is first
+    weak = shown_png(fresh)
+    half = strong.shape[1] // 2 - 20
+    assert np.array_equal(weak[:, :half], strong[:, :half])
+    color = [np.ptp(picture[:, -half:].astype(int), axis=2).mean() for picture in (weak, strong)]
+    assert color[0] < 0.5 * color[1]
+    fresh.photo.value, fresh.method.value, fresh.layer.value = "goose", "layer-cam", "blocks.4"
+    fresh.reset.click()
+    assert (fresh.photo.value, fresh.method.value, fresh.layer.value) == ("bull-mastiff", "grad-cam", "")
+    assert torch.equal(fresh.explanation.raw, first.raw)
+    assert np.array_equal(shown_png(fresh), strong)
+
+
+def test_save_writes_what_is_on_display_and_says_why_it_cannot(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fresh = Explorer(photos=["goose"], methods=["grad-cam"])
+    fresh.save.click()
+    stem = f"goose_grad-cam_{fresh.explanation.target_name}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{stem}.json", f"{stem}.npy", f"{stem}.png"]
+    assert np.array_equal(np.load(tmp_path / f"{stem}.npy"), fresh.explanation.raw.numpy())
+    assert "are written" in fresh.message.value
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(fresh.explanation), "save", full)
+    fresh.save.click()
+    assert "Not saved: no space left" in fresh.message.value
