@@ -323,7 +323,10 @@ def test_rows_of_a_run_give_the_tables_of_the_run(net, tmp_path):
 
 
 def test_the_committed_tables_of_notebook_04_follow_from_its_committed_rows():
-    """To the last printed digit, over all networks, layers and methods; both intervals, and every difference."""
+    """To the last printed digit, over all networks, layers and methods; both intervals, and every difference.
+
+    What a reader sees of them is the mean with the interval over photographs.
+    """
     folder = paths.ROOT / "figures" / "own"
     rows = pd.read_csv(folder / "own-table-1-rows.csv").rename(columns={"mosaic": "picture", "share": "value"})
     scores = camlib.score(rows)
@@ -332,10 +335,14 @@ def test_the_committed_tables_of_notebook_04_follow_from_its_committed_rows():
     means[["low (photographs)", "high (photographs)"]] = by_photo.means()[["low", "high"]]
     rivals = sorted({*rows["method"]} - {"sca-cam"})
     differences = by_photo.difference("sca-cam", rivals).rename(columns={"rival": "SCA-CAM minus"})
-    for name, found in (("own-table-1", means), ("own-table-1-differences", differences)):
+    for name, found in (("own-table-1-intervals", means), ("own-table-1-differences", differences)):
         printed = pd.read_csv(folder / f"{name}.csv")
         columns = [column for column in printed if column != "degenerate"]
         pd.testing.assert_frame_equal(found[columns], printed[columns], rtol=1e-7)
+    shown = pd.read_csv(folder / "own-table-1.csv").set_index("method")
+    line = means.set_index(["network", "layer", "method"]).loc["efficientnet-lite1", "inner", "grad-cam"]
+    low, high = line["low (photographs)"], line["high (photographs)"]
+    assert shown.loc["Grad-CAM", "inner, Lite1"] == f"{line['mean']:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def test_rows_of_ones_own_need_three_columns():

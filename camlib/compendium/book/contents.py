@@ -11,6 +11,8 @@ FRONT = ("README.md", "notebooks/glossary.md")
 COMPENDIUM = {
     "figures/README.md": "Gallery",
     "figures/claims.md": "Ledger of claims",
+    "figures/methods.md": "Every method",
+    "figures/items.md": "What is made, and where",
     "figures/errata.md": "Slips of the sources",
     "figures/networks.md": "Trained networks",
     "figures/loops.md": "Methods beside loops",
