@@ -65,6 +65,27 @@ class Explorer:
         self._networks = _named(networks, "network")
         self._photos = _named(list_photos() if photos is None else photos, "picture")
         self._methods = [find_method(name) for name in (METHODS if methods is None else methods)]
+        self._make_controls()
+        self.explanation: Explanation | None = None
+        self._own: Image.Image | None = None
+        choices = [self.photo, self.upload, self.network, self.target, self.other, self.layer, self.method]
+        self.widget = widgets.HBox(
+            [
+                widgets.VBox([*choices, self.opacity, widgets.HBox([self.save, self.reset])]),
+                widgets.VBox([self.view, widgets.HTML(_bar()), self.message]),
+            ],
+            layout=widgets.Layout(flex_flow="row wrap"),
+        )
+        self._quiet = False
+        self._begin()
+        self._watch()
+
+    def _repr_mimebundle_(self, **kwargs: object) -> dict:
+        picture = base64.b64encode(self.view.value).decode()  # for pages without a kernel
+        return self.widget._repr_mimebundle_(**kwargs) | {"image/png": picture}
+
+    def _make_controls(self) -> None:
+        """Everything that a reader may change, and what shows the answer."""
         wide = widgets.Layout(width="300px")
         self.photo = widgets.Dropdown(options=tuple(self._photos), description="picture", layout=wide)
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="own picture", layout=wide)
@@ -82,32 +103,6 @@ class Explorer:
         self.reset = widgets.Button(description="reset", tooltip="first picture, most probable class, last layer")
         self.view = widgets.Image(format="png", layout=widgets.Layout(width="720px"))
         self.message = widgets.HTML()
-        self.explanation: Explanation | None = None
-        self._own: Image.Image | None = None
-        controls = [
-            self.photo,
-            self.upload,
-            self.network,
-            self.target,
-            self.other,
-            self.layer,
-            self.method,
-            self.opacity,
-        ]
-        self.widget = widgets.HBox(
-            [
-                widgets.VBox([*controls, widgets.HBox([self.save, self.reset])]),
-                widgets.VBox([self.view, widgets.HTML(_bar()), self.message]),
-            ],
-            layout=widgets.Layout(flex_flow="row wrap"),
-        )
-        self._quiet = False
-        self._begin()
-        self._watch()
-
-    def _repr_mimebundle_(self, **kwargs: object) -> dict:
-        picture = base64.b64encode(self.view.value).decode()  # for pages without a kernel
-        return self.widget._repr_mimebundle_(**kwargs) | {"image/png": picture}
 
     def _begin(self) -> None:
         """What a new explorer shows."""
