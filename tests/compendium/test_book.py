@@ -134,3 +134,11 @@ def test_every_page_of_the_compendium_is_in_the_book():
     pages = set(contents.texts(paths.ROOT))
     assert {"README.md", *(f"figures/{path.name}" for path in (paths.ROOT / "figures").glob("*.md"))} <= pages
     assert json.loads((paths.ROOT / "figures/manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("jupyter", "book"),
+    [("4.-Memory", "4-memory"), ("own-fig-1", "own-fig-1"), ("Contents", "contents"), ("σm", "σm")],
+)
+def test_anchors_of_headings_are_those_of_the_book(jupyter, book):
+    assert staging.place(jupyter) == book

@@ -90,11 +90,22 @@ def _sphinx(source: Path, out: Path, work: Path, settings: dict[str, Any]) -> No
 
     with (work / "warnings.txt").open("w", encoding="utf-8") as warnings, patch_docutils(), docutils_namespace():
         app = Sphinx(source, None, out, work / "doctrees", "html", settings, status=None, warning=warnings)
+        app.connect("doctree-read", _as_written)
         app.build(force_all=True)
     shutil.rmtree(out / ".doctrees", ignore_errors=True)
     (out / ".buildinfo").unlink(missing_ok=True)
     if app.statuscode:
         raise RuntimeError(f"Sphinx ends with {app.statuscode}; see {work / 'warnings.txt'}")
+
+
+def _as_written(_: Any, doctree: Any) -> None:
+    """Docstrings are plain text: an asterisk that begins no emphasis is an asterisk, and no fault to link to."""
+    from docutils import nodes
+
+    for node in list(doctree.findall(nodes.problematic)):
+        node.parent.replace(node, nodes.Text(node.astext()))
+    for node in list(doctree.findall(nodes.system_message)):
+        node.parent.remove(node)
 
 
 def _mathjax() -> Path:

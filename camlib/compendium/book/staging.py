@@ -98,12 +98,14 @@ class Stage:
 
     def _target(self, target: str, page: str) -> str | None:
         """Where a link of a page leads in the book; None for what it does not hold."""
-        if re.match(r"[a-z]+:|#|//", target):
+        if re.match(r"[a-z]+:|//", target):
             return target
         path, _, part = target.partition("#")
+        if not path:
+            return f"#{place(part)}"
         home = os.path.normpath(PurePosixPath(page).parent / path).replace(os.sep, "/")
         if home in self.pages:
-            return target
+            return f"{path}#{place(part)}" if part else path
         file = self.root / home
         if file.is_dir() and f"{home}/README.md" in self.pages:
             return f"{path.rstrip('/')}/README.md" + (f"#{part}" if part else "")
@@ -115,6 +117,11 @@ class Stage:
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, kept)
         return path
+
+
+def place(anchor: str) -> str:
+    """A heading's anchor as the book has it, from one as Jupyter has it: "4.-Memory" is "4-memory"."""
+    return re.sub(r"[^\w-]", "", anchor.lower()) if re.search(r"[A-Z.,:?()]", anchor) else anchor
 
 
 def numbered(text: str, stem: str, before: int) -> tuple[str, int]:
