@@ -73,7 +73,7 @@ _WORDS = """\
 A class activation map is a weighted sum of feature maps, $\\mathbf H=\\sum_l w_l\\,\\mathbf M_l$; a method is its
 weight.
 
-- **Course**: twenty stories, each a question, a prediction, a measurement and what it means. Begin with
+- **Course**: one story a notebook, each a question, a prediction, a measurement and what it means. Begin with
   *Start here*; the pages follow each other.
 - **Appendix**: the audit behind the stories, equation by equation. **Solutions**: the exercises, executed.
 - **Compendium**: every figure and table of the papers, every claim with its verdict, slips of the sources.
