@@ -248,6 +248,10 @@ def copy_text(notebook: Path, run: Path) -> bool:
     return True
 
 
+FEW = 5
+"""So many notebooks with one reason are named, more are counted."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line, see the head of this module; paths are seen from the repository's folder."""
     parser = argparse.ArgumentParser(prog="python -m camlib.compendium.stale", description=__doc__.splitlines()[0])
@@ -255,14 +259,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("notebooks", type=Path, nargs="*")
     parser.add_argument("--all", action="store_true", help="all of them, whatever changed")
     options = parser.parse_args(arguments)
-    imports = Imports(Path.cwd())
+    imports, names = Imports(Path.cwd()), {}
     for notebook in options.notebooks:
         run = options.runs / notebook.name
         if reason := "asked for" if options.all else why(notebook, run, imports):
-            print(f"{notebook.stem} runs: {reason}", file=sys.stderr)
+            names.setdefault(reason, []).append(notebook.stem)
             print(notebook.as_posix())
         else:
             copy_text(notebook, run)
+    for reason, found in names.items():  # a fresh clone has one reason for all of them
+        said = found if len(found) <= FEW else [f"each of {len(found)} notebooks"]
+        print("\n".join(f"{name} runs: {reason}" for name in said), file=sys.stderr)
     return 0
 
 

@@ -97,8 +97,10 @@ def bound_chart(
     left.set(xlim=(0, 1.02), ylim=(0, 1.02))
     reach = np.geomspace(0.1, 100, 200)
     right.plot(reach, np.cos(np.arctan(shapes * reach)), color="0.2", linewidth=1.2)
-    curve = f"curve: cos arctan(cv·τ), τ = {shapes:.2f},\na bound for weights that do not fall\nwith the maps' lengths"
-    right.text(0.13, -0.75, curve, fontsize=9, color="0.2")
+    curve = (
+        f"curve:\ncos arctan(cv·τ),\nτ = {shapes:.2f}; binds\nonly weights that\ndo not fall with\nthe maps' lengths"
+    )
+    right.text(0.12, -0.95, curve, fontsize=9, color="0.2")
     right.set(xscale="log", xlabel="spread of the weights: |cv|", xlim=(0.1, 100), ylim=(-1.03, 1.03))
     known = list(dict.fromkeys(frame["method"]))
     marks = [Line2D([], [], label=titles[name], **_marker(name, groups[name], 0.7)) for name in known]

@@ -109,6 +109,18 @@ def test_a_run_with_injected_parameters_keeps_its_text(tmp_path):
     assert run.read_bytes() == before
 
 
+@pytest.mark.parametrize(("count", "said"), [(2, ["00_a runs", "01_a runs"]), (7, ["each of 7 notebooks runs"])])
+def test_a_few_notebooks_are_named_and_many_are_counted(tmp_path, monkeypatch, capsys, count, said):
+    monkeypatch.chdir(tmp_path)
+    for number in range(count):
+        nbformat.write(new_notebook(cells=[new_code_cell("x = 1")]), tmp_path / f"{number:02}_a.ipynb")
+    names = [f"{number:02}_a.ipynb" for number in range(count)]
+    assert stale.main(["built", *names]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.split() == names
+    assert printed.err.splitlines() == [f"{line}: it has not run yet" for line in said]
+
+
 def test_a_run_that_is_not_there_or_that_nobody_wrote_down_runs_again(tmp_path, imports):
     told = notebook(tmp_path, "x = 1")
     run = tmp_path / "built" / "00_toy.ipynb"
