@@ -28,7 +28,7 @@ from camlib.plots.look import (
 Texts = Sequence[Sequence[str | None]]
 
 _GAP, _BAR, _LABEL = 0.08, 0.34, 1.35
-_SEAM = 0.55
+_SEAM, _STRETCH = 0.55, 1.2
 TALLEST = 12.5
 """Inches that a figure may be high: 900 displayed pixels. Tiles shrink to keep it."""
 WIDEST = 3.2
@@ -75,9 +75,10 @@ class Tiles:
             self._measure(self.width * 0.96)
 
     def _widest(self) -> float:
-        """Width of a tile that fills the page, or is as wide as it may be."""
+        """Width of a tile that fills the page, or is as wide as it may be; a little more if that fills the page."""
         room = (WIDTH - self.left - MARGIN + _GAP) / self.columns - _GAP
-        return min(room, self.cell or WIDEST)
+        most = self.cell or WIDEST
+        return room if room <= _STRETCH * most else most
 
     def _measure(self, width: float) -> None:
         """Wrap all texts to tiles of a width and add up the heights of rows."""
