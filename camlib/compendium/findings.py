@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from camlib.compendium.claims import find_claim
-from camlib.compendium.verdicts import MARKS, RULES, Contrast, Decision, Rule, decided
+from camlib.compendium.deciding import MARKS
+from camlib.compendium.verdicts import RULES, Contrast, Decision, Rule, decided
 from camlib.evaluate.evidence.populations import HEADS, Population
 
 METRIC_NAMES = {

@@ -9,16 +9,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from camlib.compendium import claims as known
 from camlib.compendium import findings, verdicts
 from camlib.compendium.claims import find_claim
+from camlib.compendium.deciding import VERDICTS
 from camlib.compendium.items import PAPERS
 from camlib.compendium.manifest import mark
 from camlib.compendium.records import read, update
 from camlib.compendium.writing import markdown_table
 
-VERDICTS = tuple(dict.fromkeys((*verdicts.VERDICTS, *known.VERDICTS)))
-"""Every verdict that a row can have; "depends" is followed by what it depends on."""
 RECORD = "claims.json"
 KEYS = ("paper", "claim", "evidence", "ours", "verdict", "notebook")
 """What every entry says in words."""
@@ -45,7 +43,7 @@ def enter(
     ``interval`` is (low, high). Where rows decide the claim, their effect and verdict stand in the ledger, and what the
     notebook measures on its pictures stays beside them. Raises ValueError for a verdict that does not exist.
     """
-    if verdict not in VERDICTS:
+    if verdict.partition(" on ")[0] not in VERDICTS:
         raise ValueError(f"{claim_id}: verdict is {verdict!r}; expected one of {list(VERDICTS)}")
     row = {
         "paper": paper,
