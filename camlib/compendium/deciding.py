@@ -105,7 +105,9 @@ def rule_on(
     """
     words = {"better": (better, ("higher", "lower")), "side": (side, ("better", "none"))}
     words["fails"] = (fails, ("any", "all"))
-    wrong = [f"{name}={given!r}, expected one of {known}" for name, (given, known) in words.items() if given not in known]
+    wrong = [
+        f"{name}={given!r}, expected one of {known}" for name, (given, known) in words.items() if given not in known
+    ]
     if wrong or not intervals or margin < 0 or (side == "none" and not margin):
         raise ValueError("; ".join(wrong) or f"{len(intervals)} intervals, margin={margin}, side={side!r}")
     sign = 1 if better == "higher" else -1
