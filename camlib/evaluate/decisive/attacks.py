@@ -29,8 +29,8 @@ LEVELS = (0, 1, 2, 4, 8)
 USED, PLACES = 48, 4
 UNITS = {"largest weight": lambda w: w.abs().max(), "root mean square": lambda w: w.pow(2).mean().sqrt()}
 AROUND = ("chelsea", "coffee", "astronaut")
-COUNT = 300
-COUNTS = {"weights": 60, "cores": 100, "pixel": 40}
+COUNT = 150
+COUNTS = {"weights": 30, "cores": 60, "pixel": 20}
 """Photographs of each count, from the first that is named right; "pixel": those with the smallest lead."""
 TRIED = 64
 """Places of a black pixel, those that lower the lead most to first order."""

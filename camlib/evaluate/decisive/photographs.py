@@ -1,4 +1,4 @@
-"""Claims that single photographs decide: edges, shuffled tiles, weights before the last ReLU, weights and target scores."""
+"""Claims that single photographs decide: edges, shuffled tiles, weights before the last ReLU, weights and scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ BEFORE = {f"efficientnet-lite{i}": "bn2.drop" for i in range(3)}
 """Network -> its last maps before the ReLU6."""
 LAYERS = {"last layer": None, "blocks.5.0.bn1": "blocks.5.0.bn1"}
 CHANNELS = 24
-COUNTS = {"edges": 100, "tiles": 120, "weights": 60, "scores": 80}
+COUNTS = {"edges": 60, "tiles": 100, "weights": 30, "scores": 60}
 """Photographs of each count, from the first fresh one."""
 
 

@@ -1,4 +1,4 @@
-"""Claims that scenes decide: gray levels of products, the softmax of SA-CAM, the union of two maps, LFI-CAM's stability.
+"""Claims that scenes decide: gray levels of products, SA-CAM's softmax, the union of two maps, LFI-CAM's stability.
 
 Scene numbers begin at :data:`FIRST`; the seeds are those of the evidence, which uses the numbers below 1,200. The
 networks are its seven scene networks at their last rectified layer. At a rectified layer Q of SA-CAM has no place where

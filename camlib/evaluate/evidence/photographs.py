@@ -34,7 +34,7 @@ _FIRST_ONLY = ("sa-cam", "score-cam-binary")
 
 
 def drawn(samples: Path) -> Dataset:
-    """The first photographs in the order that is drawn by :data:`PHOTO_SEED`; ``samples`` is laid out as ImageNet is."""
+    """The first photographs in the order drawn by :data:`PHOTO_SEED`; ``samples`` is laid out as ImageNet is."""
     every = ordered(samples)
     return Dataset(every.name, every.ids[:PHOTOGRAPHS], every.make)
 
