@@ -33,6 +33,7 @@ class Claim:
         section: where the paper says so, such as "sec. 4.2, fig. 12"; may be empty.
         evidence: what the paper shows for it, such as "one picture by eye"; may be empty where a section is given.
         ours: what we measure, a text with ``{placeholders}``; None where the cell gives the whole text or a number.
+        measure: what rows of camlib/evaluate/decisive measure, in words; empty where the notebook's pictures decide.
         rule: what `decide` is told about the intervals, such as {"margin": 0.02}; nothing where they decide beside 0.
     """
 
@@ -43,6 +44,7 @@ class Claim:
     section: str = ""
     evidence: str = ""
     ours: str | None = None
+    measure: str = ""
     rule: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -123,6 +125,18 @@ def told(found: Found, form: str = "+.2f", each: str = "{interval} ({name})", be
         interval = f"{i.value:{own}} [{i.low:{bounds}}, {i.high:{bounds}}]"
         texts.append(each.format(interval=interval, name=name) if name else interval)
     return between.join(texts)
+
+
+def effect(found: Found, units: int | None = None) -> str:
+    """Intervals in a short line, the lowest first, of more than three the ends: "−0.01 [−0.03, 0.02] (lite0); n 24"."""
+    pairs = sorted(named_intervals(found), key=lambda pair: pair[1].value)
+    largest = max(abs(bound) for _, i in pairs for bound in (i.low, i.high))
+    form = ".2f" if largest >= 1 else ".3f" if largest >= 0.05 else ".4f"
+    texts = [told({name: i} if name else i, f"+{form}") for name, i in pairs]
+    line = " to ".join((texts[0], texts[-1])) if len(texts) > 3 else ", ".join(texts)
+    return (
+        (line + (f"; n {units:,}" if units else "")).replace("-0", "\N{MINUS SIGN}0").replace("[-", "[\N{MINUS SIGN}")
+    )
 
 
 def span(found: Found) -> tuple[float, float]:
