@@ -1,8 +1,8 @@
 """Claims that mosaics of photographs decide: accuracy and localization, channel attention, the sign of a weight.
 
-Four photographs of four classes in a 2 × 2 mosaic at twice the network's input size; those that every network names
-right with a probability over one half when it sees them alone, each in one mosaic, the same four for all networks. A
-row is the mean over the four cells.
+Four photographs of four classes in a 2 × 2 mosaic at twice the network's input size; those that the first and the last
+network name right with a probability over one half when they see them alone, each in one mosaic, the same four for all
+networks. A row is the mean over the four cells.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ INNER = {
 """Network -> a rectified layer of twice the last one's side; in the order of their accuracy."""
 SIGNS = {"last layer": None, "blocks.5.0.bn1": "blocks.5.0.bn1"}
 """Layers of the first network at which signs of weights are counted, as notebook 06a does."""
-COUNT = 100
-"""Photographs that may play."""
+COUNTS = {"accuracy": 28, "signs": 20, "attention": 8}
+"""Mosaics of each count, from the first."""
 
 
 def rows(photographs: Dataset) -> Iterator[Row]:
-    """The rows of every mosaic of the photographs that all networks name right."""
-    nets = [load_network(name) for name in INNER]
-    playing = []
-    for n in range(min(COUNT, len(photographs))):
-        example = photographs[n]
-        if all(sure(net, example) for net in nets):
+    """The rows of all counts."""
+    nets, playing, number = [load_network(name) for name in INNER], [], 0
+    for example in photographs:
+        if number == max(COUNTS.values()):
+            return
+        if all(sure(net, example) for net in (nets[0], nets[-1])):
             playing.append(example)
         if len(playing) == 4:
-            yield from of_board(nets, playing)
-            playing = []
+            yield from of_board(nets, playing, number)
+            playing, number = [], number + 1
 
 
 def sure(net: Network, example: Example) -> bool:
@@ -53,26 +53,26 @@ def sure(net: Network, example: Example) -> bool:
     return index == example.label and p > 0.5
 
 
-def of_board(nets: Sequence[Network], four: Sequence[Example]) -> Iterator[Row]:
-    """The rows of one mosaic."""
+def of_board(nets: Sequence[Network], four: Sequence[Example], number: int) -> Iterator[Row]:
+    """The rows of one mosaic of a network's own input size each; ``number`` says for which counts it plays."""
     board = "+".join(example.id.rpartition("/")[2].partition(".")[0] for example in four)
-    labels, shares = [example.label for example in four], {}
-    for net in nets:
-        side = net.input_size[0]
-        wide, picture = net.with_input_size(2 * side), mosaic([e.picture for e in four], cell=side).picture
-        trace = Trace.of(wide, picture)
+    pictures, labels = [example.picture for example in four], [example.label for example in four]
+    wide = [net.with_input_size(2 * net.input_size[0]) for net in nets]
+    seen = [mosaic(pictures, cell=net.input_size[0]).picture for net in nets]
+    if number < COUNTS["accuracy"]:
+        first, last = (Trace.of(wide[n], seen[n]) for n in (0, -1))
         for method in ("grad-cam", "layer-cam", "sca-cam"):
-            shares[net.name, method] = share(trace, method, labels)
-        inner = Trace.of(wide, picture, layer=INNER[net.name])
-        gain = share(inner, "sca-cam", labels) - share(inner, "hires-cam", labels)
-        yield Row("own-sca-channel-attention-helps", net.name, "SCA-CAM − spatial attention alone", board, gain)
-        if net is nets[0]:
-            for part, layer in SIGNS.items():
-                gap = sign_gap(trace if layer is None else Trace.of(wide, picture, layer=layer), labels)
-                yield Row("score-weights-background", part, "ten largest − ten most negative", board, gap)
-    for method in ("grad-cam", "layer-cam", "sca-cam"):
-        step = shares[nets[-1].name, method] - shares[nets[0].name, method]
-        yield Row("sca-accuracy-localizes", method, f"{nets[-1].name} − {nets[0].name}", board, step)
+            step = share(last, method, labels) - share(first, method, labels)
+            yield Row("sca-accuracy-localizes", method, f"{nets[-1].name} − {nets[0].name}", board, step)
+    if number < COUNTS["signs"]:
+        for part, layer in SIGNS.items():
+            gap = sign_gap(Trace.of(wide[0], seen[0], layer=layer), labels)
+            yield Row("score-weights-background", part, "ten largest − ten most negative", board, gap)
+    if number < COUNTS["attention"]:
+        for net, broad, picture in zip(nets, wide, seen, strict=True):
+            inner = Trace.of(broad, picture, layer=INNER[net.name])
+            gain = share(inner, "sca-cam", labels) - share(inner, "hires-cam", labels)
+            yield Row("own-sca-channel-attention-helps", net.name, "SCA-CAM − spatial attention alone", board, gain)
 
 
 def share(trace: Trace, method: str, labels: Sequence[int]) -> float:

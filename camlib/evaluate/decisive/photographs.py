@@ -33,7 +33,7 @@ BEFORE = {f"efficientnet-lite{i}": "bn2.drop" for i in range(3)}
 """Network -> its last maps before the ReLU6."""
 LAYERS = {"last layer": None, "blocks.5.0.bn1": "blocks.5.0.bn1"}
 CHANNELS = 24
-COUNTS = {"edges": 60, "tiles": 100, "weights": 30, "scores": 60}
+COUNTS = {"edges": 40, "tiles": 60, "weights": 20, "scores": 40}
 """Photographs of each count, from the first fresh one."""
 
 
