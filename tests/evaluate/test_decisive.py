@@ -16,8 +16,10 @@ from camlib.evaluate.evidence.making import network_of
 
 @pytest.mark.parametrize("network", ["scenes-gap", "scenes-dense"])
 def test_rows_of_two_scenes_come_out_again(network):
-    numbers = [scenes.FIRST + 3, scenes.FIRST + scenes.COUNT - 1]
-    again = pd.DataFrame(scenes.of_network(network_of(network), numbers), columns=Row._fields)
+    made = []
+    for kind, count in scenes.COUNTS.items():
+        made += scenes.of_network(network_of(network), kind, [scenes.FIRST + 3, scenes.FIRST + count - 1])
+    again = pd.DataFrame(made, columns=Row._fields)
     old = kept.read("scenes")
     both = again.merge(old, on=["claim", "part", "contrast", "picture"], suffixes=("", " kept"))
     assert len(both) == again["value"].notna().sum() > 4

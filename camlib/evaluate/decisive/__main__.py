@@ -57,7 +57,7 @@ def save(study: str, rows: Iterable[Row], seconds: int) -> None:
         "seeds": {"order of photographs": PHOTO_SEED} if study in STUDIES else {**SEEDS, "stability": scenes.LFI_SEED},
         "pictures": f"photographs from number {PHOTOGRAPHS} of the order, the last one first"
         if study in STUDIES
-        else f"scenes {scenes.FIRST} to {scenes.FIRST + scenes.COUNT - 1}; stability: 0 to {scenes.LFI_COUNT - 1}",
+        else f"scenes from {scenes.FIRST}, {scenes.COUNTS}; stability: 0 to {scenes.LFI_COUNT - 1}",
         "versions": {name: version(name) for name in PACKAGES},
     }
     file_of(study).with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ from camlib.training.lfi import weight_names
 from camlib.weights import union
 from camlib.zoo.pretrained import load_network
 
-FIRST, COUNT = 10_000, 160
+FIRST, COUNTS = 10_000, {"one": 160, "several": 160}
 LFI_SEED, LFI_COUNT = 10**9 + 700, 800
 
 
@@ -40,29 +40,28 @@ def gray_entropy(heatmap: Tensor) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
-def rows(numbers: Sequence[int] | None = None) -> Iterator[Row]:
-    """Every row of the scenes with these numbers (:data:`COUNT` from :data:`FIRST`), and of LFI-CAM's stability."""
-    chosen = range(FIRST, FIRST + COUNT) if numbers is None else numbers
+def rows() -> Iterator[Row]:
+    """Every row: so many scenes of each kind from :data:`FIRST`, and LFI-CAM's stability."""
     for name in SCENE_NETWORKS:
-        yield from of_network(network_of(name), chosen)
-    yield from stability(range(LFI_COUNT) if numbers is None else [n - FIRST for n in numbers])
+        for kind, count in COUNTS.items():
+            yield from of_network(network_of(name), kind, range(FIRST, FIRST + count))
+    yield from stability(range(LFI_COUNT))
 
 
-def of_network(net: Network, numbers: Sequence[int]) -> Iterator[Row]:
+def of_network(net: Network, kind: str, numbers: Sequence[int]) -> Iterator[Row]:
     """The rows of one scene network: with one object those of products and unions, with several the softmax."""
     layer, part = SCENE_NETWORKS[net.name][0], HEADS[net.name]
-    for case in scenes.cases(net, "one", numbers):
-        trace, target = Trace(net, case.inputs[None], layer), torch.tensor(case.targets[:1])
-        place = (part, f"scene {case.number}")
-        yield from _gray_levels(trace, target, *place)
-        yield from _union(trace, target, *place)
+    for case in scenes.cases(net, kind, numbers):
+        trace, name = Trace(net, case.inputs[None], layer), f"scene {case.number}"
+        if kind == "several":
+            yield from _softmax(trace, case, part)
+            continue
+        target = torch.tensor(case.targets[:1])
+        yield from _gray_levels(trace, target, part, name)
+        yield from _union(trace, target, part, name)
         if net.name == "scenes-dense":
             before = Trace(net, case.inputs[None], "features")
-            yield Row(
-                "sca-densenet-slightly", *place[:1], "w and mean gradient", place[1], weights_alike(before, target)
-            )
-    for case in scenes.cases(net, "several", numbers):
-        yield from _softmax(Trace(net, case.inputs[None], layer), case, part)
+            yield Row("sca-densenet-slightly", part, "w and mean gradient", name, weights_alike(before, target))
 
 
 def weights_alike(before: Trace, target: Tensor) -> float:
@@ -79,10 +78,7 @@ def _heatmaps(trace: Trace, target: Tensor, **options: object) -> Tensor:
 
 
 def _gray_levels(trace: Trace, target: Tensor, part: str, picture: str) -> Iterator[Row]:
-    bits = {
-        form: gray_entropy(_heatmaps(trace, target, form=form, softmax=False)[0])
-        for form in ("sum", "product", "score-gradient")
-    }
+    bits = {form: gray_entropy(_heatmaps(trace, target, form=form, softmax=False)[0]) for form in ("sum", "product")}
     yield Row("sa-product-attenuates", part, "S·K·Q − S+K+Q", picture, bits["product"] - bits["sum"])
 
 
