@@ -29,8 +29,8 @@ LEVELS = (0, 1, 2, 4, 8)
 USED, PLACES = 48, 4
 UNITS = {"largest weight": lambda w: w.abs().max(), "root mean square": lambda w: w.pow(2).mean().sqrt()}
 AROUND = ("chelsea", "coffee", "astronaut")
-COUNT = 120
-COUNTS = {"weights": 20, "cores": 40, "pixel": 16}
+COUNT = 80
+COUNTS = {"weights": 12, "cores": 24, "pixel": 12}
 """Photographs of each count, from the first that is named right; "pixel": those with the smallest lead."""
 TRIED = 64
 """Places of a black pixel, those that lower the lead most to first order."""
