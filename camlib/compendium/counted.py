@@ -13,8 +13,8 @@ from camlib.compendium.claims import CLAIMS, decision, effect
 from camlib.compendium.deciding import Ruling
 from camlib.evaluate import decisive
 
-COUNTED = tuple(claim_id for claim_id, claim in CLAIMS.items() if claim.measure)
-"""The claims that such rows decide."""
+COUNTED = tuple(claim_id for claim_id, claim in CLAIMS.items() if claim.measure and decisive.made(claim_id))
+"""The claims that such rows decide; without rows the pictures of the notebook do."""
 
 
 @cache

@@ -9,6 +9,6 @@
 DIR`` those of photographs; ``python -m camlib.compendium.findings CLAIM`` prints them.
 """
 
-from camlib.evaluate.decisive.kept import CLAIMS, intervals, units
+from camlib.evaluate.decisive.kept import CLAIMS, intervals, made, units
 
-__all__ = ["CLAIMS", "intervals", "units"]
+__all__ = ["CLAIMS", "intervals", "made", "units"]

@@ -76,6 +76,12 @@ def of_claim(claim_id: str, folder: Path = EVIDENCE) -> pd.DataFrame:
     return rows[rows["claim"] == claim_id]
 
 
+def made(claim_id: str, folder: Path = EVIDENCE) -> bool:
+    """Whether the rows of a claim exist."""
+    files = [file_of(study, folder) for study, claims in CLAIMS.items() if claim_id in claims]
+    return bool(files) and all(file.is_file() for file in files)
+
+
 def intervals(claim_id: str, folder: Path = EVIDENCE) -> dict[tuple[str, str], Interval]:
     """Mean with its 95 % interval by Student's t over pictures, by (part, contrast)."""
     groups = of_claim(claim_id, folder).groupby(["part", "contrast"], sort=False)["value"]
