@@ -51,7 +51,7 @@ def test_parameters_cell_has_the_four_parameters_and_none_was_injected(path):
     assert "injected-parameters" not in tags
     names = notebook_runner.parameter_names(path)
     assert names[:4] == PARAMETERS
-    assert set(names[4:]) <= {"methods", "photos"}, "make METHODS= and PHOTOS= reach these, nothing reaches others"
+    assert set(names[4:]) <= {"methods", "photos", "anew"}, "METHODS=, PHOTOS= and `-p anew true` reach these"
 
 
 @each_notebook
