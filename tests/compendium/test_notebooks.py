@@ -16,7 +16,7 @@ import camlib
 from camlib import paths
 from camlib.compendium import notebook_cleaner, notebook_runner
 
-pytestmark = pytest.mark.usefixtures("own_environment")
+pytestmark = pytest.mark.usefixtures("own_environment", "forked_kernels")
 COMMITTED = paths.notebooks()
 PARAMETERS = ["profile", "network", "seed", "fast"]
 PARAMETERS_CELL = 'profile = "offline"\nnetwork = "a"\nseed = 0\nfast: bool = False'
