@@ -50,7 +50,7 @@ def completed(
         return rows
     if not file.is_file():
         raise FileNotFoundError(f"{file.name} does not exist in data/rechecked. Run the notebook with -p anew true.")
-    kept = pd.read_csv(file, float_precision="round_trip")
+    kept = pd.read_csv(file)
     _compare(name, rows.set_index(list(keys)), kept.set_index(list(keys)), tolerance)
     return kept
 
