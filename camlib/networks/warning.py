@@ -37,8 +37,8 @@ def warn_about(survey: Survey, network: str) -> None:
     if survey.blind:
         warnings.warn(
             f"{network} gives quite different pictures the same logits, to the last bit: what it answers does not "
-            f"depend on the picture, so no map of it means anything. Look for a layer whose weights are all zero, a ReLU "
-            f"that is never positive, or a constant in its forward.",
+            f"depend on the picture, so no map of it means anything. Look for weights that are all zero, a ReLU that "
+            f"is never positive, or a constant in its forward.",
             BlindNetworkWarning,
             stacklevel=outside_stacklevel(),
         )
