@@ -91,13 +91,14 @@ def check_logits(logits: object, inputs: Tensor, network: str, names: list[str] 
     if not isinstance(logits, Tensor):
         given = f"dict with keys {sorted(map(str, logits))}" if isinstance(logits, dict) else type(logits).__name__
         raise NoLogits(
-            f"{network} returned a {given}; expected logits [B, classes]. Explain a function of the output, "
-            f"target=lambda y: ... with one number a picture, or wrap the module so that forward returns the logits."
+            f"{network} returned a {given}; expected logits [B, classes]. Explain a function of the output with one "
+            f"number a picture, target={_example_of(logits)}, or wrap the module so that forward returns the logits."
         )
     if logits.dim() != 2 or logits.shape[0] != inputs.shape[0]:
         raise NoLogits(
             f"{network} returned {list(logits.shape)} for {list(inputs.shape)}; expected logits "
-            f"[{inputs.shape[0]}, classes]. Explain a function of the output, target=lambda y: ..., or pool it first."
+            f"[{inputs.shape[0]}, classes]. Explain a function of the output with one number a picture, "
+            f"target={_example_of(logits)}, or pool it first."
         )
     if not logits.shape[1]:
         raise ValueError(f"{network} returned {list(logits.shape)}: logits of no class at all. Give it a last layer.")
@@ -114,6 +115,19 @@ def check_logits(logits: object, inputs: Tensor, network: str, names: list[str] 
         wider = f", or run it in float32 instead of {kind}" if kind in ("float16", "bfloat16") else ""
         raise ValueError(f"{network} returned NaN or Inf logits on finite input. Check its weights{wider}.")
     return logits
+
+
+def _example_of(output: object) -> str:
+    """A target function for an output that is no logits: the mean of class 0 where it is maps, else dots."""
+    place, dims = "y", getattr(output, "ndim", 0)
+    if isinstance(output, dict):
+        place, dims = next(
+            ((f"y[{key!r}]", one.dim()) for key, one in output.items() if isinstance(one, Tensor)), ("y", 0)
+        )
+    elif isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+        place, dims = "y[0]", output[0].dim()
+    mean = f".mean(dim={tuple(range(1, dims - 1))})" if dims > 2 else ""
+    return f"lambda y: {place}[:, 0]{mean}" if dims > 1 else "lambda y: ..."
 
 
 def failed(error: Exception, module: nn.Module, inputs: Tensor, network: str, runs_on: Callable[[Tensor], bool]):

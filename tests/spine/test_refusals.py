@@ -99,3 +99,37 @@ def test_rise_of_equal_scores_is_no_map_of_the_masks():
     with pytest.warns(camlib.DegenerateMapWarning, match="nothing that was done to the picture changed the score"):
         found = camlib.explain(Network(Constant(), transform=Preprocess(32)), PICTURES[0], "rise", 0, masks=64)
     assert found.degenerate
+
+
+@pytest.mark.parametrize(
+    ("output", "example"),
+    [
+        (lambda x: {"out": x.repeat(1, 7, 1, 1)}, "target=lambda y: y['out'][:, 0].mean(dim=(1, 2))"),
+        (lambda x: x.repeat(1, 2, 1, 1), "target=lambda y: y[:, 0].mean(dim=(1, 2))"),
+        (lambda x: (x.mean(dim=(2, 3)), x), "target=lambda y: y[0][:, 0]"),
+        (lambda x: None, "target=lambda y: ..."),
+    ],
+)
+def test_an_output_that_is_no_logits_is_answered_with_a_target_that_works(output, example):
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Conv2d(3, 3, 3, padding=1)
+
+        def forward(self, pictures):
+            return output(self.body(pictures))
+
+    net = Network(Odd(), transform=Preprocess(32))
+    with pytest.raises(TypeError, match=re.escape(example)):
+        camlib.explain(net, PICTURES[0])
+    if "..." not in example:
+        function = eval(example.removeprefix("target="))
+        assert camlib.explain(net, PICTURES[0], target=function, relu=False).raw.shape == (32, 32)
+
+
+def test_score_wants_explanations_first():
+    network = net()
+    made = camlib.explain(network, PICTURES[0], target=0, relu=False)
+    for given, said in ((network, "camlib.compare(net, photos), ..., net=net"), (made, "score([explanation])")):
+        with pytest.raises(TypeError, match=re.escape(said)):
+            camlib.score(given, "average-drop")
