@@ -61,7 +61,12 @@ STYLE = """\
 .bd-article .cell_output img.enlarged {cursor: zoom-out; max-width: none; width: 1440px}
 html[data-theme=dark] .bd-article img {border: 4px solid #fff; border-radius: 2px; filter: none !important}
 html[data-theme=dark] .camlib-slider img {border: 0}
-@media (max-width: 600px) {.bd-article .cell_output img.enlarged {width: 720px}}
+.bd-article :is(h1, h2, h3, .sig, dt, dd, p) {overflow-wrap: anywhere}
+@media (max-width: 600px) {
+.bd-article .cell_output img.enlarged {width: 720px}
+.bd-article dl.field-list {display: block}
+.bd-article dd {margin-left: 1rem}
+}
 """
 
 SCRIPT = """\
