@@ -71,6 +71,16 @@ PLANS = {
 }  # fmt: skip
 
 
+def plan_of(net: Network) -> Plan:
+    """The plan of :data:`PLANS`, or for another network its inner layer, watched where everything behind is random."""
+    if net.name in PLANS:
+        return PLANS[net.name]
+    down, layer = randomization_stages(net), net.layer("inner")
+    at = next((i for i, stage in enumerate(down) if f"{stage}.".startswith(f"{layer}.")), 2)
+    behind = down[at - 1]
+    return Plan(layer, down[1], behind, {"classifier": (behind, down[-1]), "body": (down[-1],)})
+
+
 def photographs(net: Network, count: int = PHOTOGRAPHS) -> dict[str, int]:
     """The first photographs that the network names rightly with p above one half, and their labels."""
     found = {}

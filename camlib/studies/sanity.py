@@ -22,7 +22,7 @@ from camlib.studies.robustness import cascading_randomization
 
 MEASURES = {"SSIM": ssim, "Spearman": spearman, "HOG": hog_similarity}
 """The three similarities of Adebayo et al.: of values, of ranks, of histograms of oriented gradients."""
-PASSES, FAILS, UNDECIDED = "holds", "does not hold", "undecided here"
+PASSES, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 
 
 def similarities(a: Tensor, b: Tensor) -> dict[str, float]:

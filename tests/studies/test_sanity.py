@@ -67,7 +67,7 @@ def test_a_map_is_lost_at_the_floor_and_kept_only_if_it_is_its_own_picture(own, 
     [
         (["at the floor"] * 3, "holds"),
         (["at the floor", "above"], "does not hold"),
-        (["at the floor", "unclear"], "undecided here"),
+        (["at the floor", "unclear"], "undecided"),
     ],
 )
 def test_one_measure_above_fails_and_all_at_the_floor_pass(states, verdict):
