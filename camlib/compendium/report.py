@@ -36,7 +36,7 @@ from matplotlib.figure import Figure
 from camlib.compendium import ledger as _ledger
 from camlib.compendium import manifest as _manifest
 from camlib.compendium.captions import caption_text, fill, refuse_unknown
-from camlib.compendium.claims import CLAIMS, Found, agreed, decide, find_claim, span, told
+from camlib.compendium.claims import CLAIMS, Found, agreed, decide, decision, effect, find_claim, span, told
 from camlib.compendium.gallery import gallery, problems, unreadable
 from camlib.compendium.items import ITEMS, PAPERS, Item, find_item, is_notebook
 from camlib.compendium.ledger import claims
@@ -174,6 +174,7 @@ def claim(
     verdict: str | None = None,
     *,
     interval: Interval | Sequence[float] | None = None,
+    units: int | None = None,
     **values: Any,
 ) -> str:
     """Enter one claim in the ledger; returns the line "claim: verdict" to print.
@@ -184,9 +185,10 @@ def claim(
     Args:
         found: the interval, or the intervals, that decide: by name, in a row, or a table with mean, low and high.
             Where ``claims.toml`` has no ``ours``: the sentence or the number itself.
-        verdict: "holds", "does not hold" or "undecided here"; unless given, `decide` of the intervals by the claim's
-            rule in ``claims.toml``.
+        verdict: one of :data:`camlib.compendium.deciding.VERDICTS`; unless given, the `decision` of the intervals by
+            the claim's rule in ``claims.toml``.
         interval: what stands beside ours in the ledger; the span of the intervals unless given.
+        units: pictures or seeds that the intervals stand on; an undecided claim then says how many would decide it.
 
     Raises ValueError for an unknown claim or one of another notebook, a placeholder that is not given or does not
     exist, a verdict that does not exist, or neither a verdict nor intervals.
@@ -203,6 +205,9 @@ def claim(
     }
     if interval is None and decisive:
         interval = span(found)
+    ruled = decision(found, units, **known.rule) if decisive and verdict is None else None
+    about = {"measured": effect(found, units)} if decisive else {}
+    about |= {"needed": ruled.needed, "populations": ruled.marks} if ruled else {}
     return _ledger.enter(
         claim_id,
         paper=known.paper,
@@ -210,8 +215,9 @@ def claim(
         evidence=", ".join(filter(None, (known.section, known.evidence))),
         ours=found if known.ours is None else fill(known.ours, filled, where),
         interval=interval[1:] if isinstance(interval, Interval) else interval,
-        verdict=verdict or decide(found, **known.rule),
+        verdict=verdict or ruled.text,
         notebook=known.notebook,
+        **about,
     )
 
 

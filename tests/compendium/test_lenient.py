@@ -125,6 +125,7 @@ def test_names_that_a_cell_needs_from_elsewhere(cell, needed):
     assert lenient.needs(ast.parse(cell)) == needed
 
 
+@pytest.mark.usefixtures("forked_kernels")
 def test_a_notebook_runs_to_its_end_in_the_papers_setting(tmp_path):
     cells = [
         new_code_cell("profile = 'offline'", metadata={"tags": ["parameters"]}),
