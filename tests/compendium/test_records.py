@@ -123,6 +123,14 @@ def test_damage_is_said_with_the_file_and_the_way_out(folder, name, look, conten
             use()
 
 
+def test_the_command_line_says_damage_without_a_traceback(folder, capsys):
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "manifest.json").write_bytes(b"{")
+    for command in ("gallery", "check"):
+        assert report.main([command]) == 1
+        assert "manifest.json in figures/ is damaged" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wrong", [{"claim": None}, {"evidence": 3}, {"notebook": None}, {"paper": None}])
 def test_a_claim_without_its_texts_is_refused(folder, wrong):
     with pytest.raises(ValueError, match=f"c-1: {next(iter(wrong))} is .*; expected a text"):
