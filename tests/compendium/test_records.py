@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from helpers import ITEM_FACTS
 
-from camlib.compendium import gallery, ledger, manifest
+from camlib.compendium import gallery, ledger, manifest, report
 
 CLAIM = {"paper": "sca", "claim": "c", "evidence": "e", "ours": 1, "interval": None, "notebook": "04_sca_cam"}
 
