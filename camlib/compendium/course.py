@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 
 from camlib import paths
 from camlib.compendium.notebook_cleaner import write
+from camlib.registry import METHODS
 
 CELLS, WORDS, BEFORE_PICTURE, EXERCISES = 30, 1_500, 150, 3
 """At most so many cells and words of text, so many words before the first picture; so many exercises."""
@@ -81,8 +82,9 @@ def _links_behind(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _title(path: Path) -> str:
-    """What a file's name says: "03_pooling_cases" -> "pooling cases"."""
-    return path.stem.partition("_")[2].replace("_", " ")
+    """What a file's name says: "03_pooling_cases" -> "pooling cases", "04_sca_cam_audit" -> "SCA-CAM audit"."""
+    words = path.stem.partition("_")[2].replace("_", " ")
+    return re.sub(r"\b(sca|sa|lfi|score|union) cam\b", lambda found: METHODS[found[0].replace(" ", "-")].title, words)
 
 
 def _from(path: Path, to: Path) -> str:

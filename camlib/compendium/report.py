@@ -40,7 +40,7 @@ from camlib.compendium.claims import CLAIMS, Found, agreed, decide, decision, ef
 from camlib.compendium.gallery import gallery, problems, unreadable
 from camlib.compendium.items import ITEMS, PAPERS, Item, find_item, is_notebook
 from camlib.compendium.ledger import claims
-from camlib.compendium.lenient import DOUBTED
+from camlib.compendium.lenient import DOUBTED, active
 from camlib.compendium.manifest import find_entry, manifest
 from camlib.engine import sharing
 from camlib.metrics import Interval
@@ -94,7 +94,8 @@ def begin(
     """Say once what the items, checks and claims of a notebook have in common; a call may say otherwise.
 
     ``network`` is a name, a Network or a list of either. ``as_written`` says whether the parameters are those that
-    the notebook's text was written for (the profile "offline" goes without saying): see `prose`. ``shares`` says that
+    the notebook's text was written for (the profile "offline" goes without saying, and that nobody runs it with
+    ``--lenient``): see `prose`. ``shares`` says that
     masked pictures which several notebooks score need to run but once, see engine/sharing.py; a notebook that counts
     passes or takes their time does not share. Raises ValueError for an unknown notebook.
     """
@@ -104,7 +105,7 @@ def begin(
         raise ValueError(f"no notebook {notebook!r} in items.toml or in notebooks/; there are {', '.join(known)}")
     facts = {"network": _named(network), "data": data, "seed": seed}
     facts = {name: value for name, value in facts.items() if value is not None} | {"profile": profile}
-    _notebook = _Notebook(notebook, facts, as_written and profile == "offline")
+    _notebook = _Notebook(notebook, facts, as_written and profile == "offline" and not active())
     sharing.share(shares)
 
 

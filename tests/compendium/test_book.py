@@ -35,11 +35,12 @@ def repository(tmp_path):
     )
     (root / "README.md").write_text("# Toy\n\n[gallery](figures/) [gone](nowhere.md) ![a](figures/own/own-fig-1.png)\n")
     picture = new_output("display_data", {"image/png": PIXEL, "text/plain": "<Figure>"})
+    table = new_output("display_data", {"text/html": "<table><tr><td>0.5 [0.4, 0.6]</td></tr></table>"})
     caption = new_output("execute_result", {"text/markdown": "**The title.** *Found.* More."}, execution_count=1)
     notebook(
         root / "notebooks/01_one.ipynb",
         new_markdown_cell("# One\n\nWords.\n\n$$\na = b\n$$\n\n`$$no$$` [appendix](appendix/01a_one_audit.ipynb)"),
-        new_code_cell("figure", outputs=[picture, caption], execution_count=1),
+        new_code_cell("figure", outputs=[picture, caption, table], execution_count=1),
         new_code_cell("report.prose(a=1)", metadata={"tags": ["hide-input"]}, execution_count=2),
     )
     notebook(root / "notebooks/appendix/01a_one_audit.ipynb", new_markdown_cell("# Audit\n\n[one](../01_one.ipynb)"))
@@ -72,7 +73,7 @@ def test_notebooks_lose_silent_cells_and_gain_numbers_and_words(repository, tmp_
     assert "`$$no$$`" in made.cells[0].source
     assert made.cells[1].metadata["mystnb"] == {"image": {"alt": "The title"}}
     index = (stage.folder / "index.md").read_text()
-    assert index.index("notebooks/01_one\n") < index.index("notebooks/appendix/01a_one_audit")
+    assert index.index("01 · One <notebooks/01_one>") < index.index("01a · Audit <notebooks/appendix/01a_one_audit>")
 
 
 def test_a_part_has_only_its_notebooks(repository, tmp_path):
@@ -87,6 +88,9 @@ def test_a_built_page_has_its_picture_its_formula_and_no_foreign_file(repository
     assert 'alt="The title"' in page
     assert 'id="equation-eq-01-1"' in page
     assert "report.prose" not in page
+    assert "0.5\u00a0[0.4,\u00a00.6]" in page  # an interval is not torn apart
+    assert "_static/book.js" in page
+    assert "_static/icon.svg" in page
     assert (out / "_static/mathjax.js").stat().st_size > 1_000_000
     assert (out / "searchindex.js").is_file()
     gallery = (out / "figures/README.html").read_text(encoding="utf-8")

@@ -34,11 +34,14 @@ SETTINGS: dict[str, Any] = {
     "html_show_sourcelink": False,
     "html_copy_source": False,
     "html_css_files": ["book.css"],
+    "html_js_files": ["book.js"],
+    "html_context": {"default_mode": "auto"},
     "html_theme_options": {
         "use_download_button": False,
         "use_fullscreen_button": False,
         "show_toc_level": 2,
         "home_page_in_toc": True,
+        "navbar_persistent": [],
     },
     "mathjax_path": "mathjax.js",
     "mathjax3_config": {"svg": {"fontCache": "global"}},
@@ -49,11 +52,36 @@ SETTINGS: dict[str, Any] = {
 STYLE = """\
 .bd-main .bd-content .bd-article-container {max-width: 60rem}
 .bd-article img {background: #fff}
-.bd-article table {display: block; overflow-x: auto; max-width: 100%; font-size: .85em}
+.bd-article table {display: block; overflow-x: auto; max-width: 100%; font-size: .85em; margin-bottom: .8rem}
 .bd-article .math {overflow-x: auto; overflow-y: hidden}
 .bd-article sub {line-height: 1.3}
-html[data-theme=dark] .bd-article img {border: 4px solid #fff; border-radius: 2px}
+.bd-article .cell_input pre {font-size: .8em}
+.bd-article .cell_output img {cursor: zoom-in}
+.bd-article .cell_output:has(img.enlarged) {overflow-x: auto}
+.bd-article .cell_output img.enlarged {cursor: zoom-out; max-width: none; width: 1440px}
+html[data-theme=dark] .bd-article img {border: 4px solid #fff; border-radius: 2px; filter: none !important}
 html[data-theme=dark] .camlib-slider img {border: 0}
+.bd-article :is(h1, h2, h3, .sig, dt, dd, p) {overflow-wrap: anywhere}
+@media (max-width: 600px) {
+.bd-article .cell_output img.enlarged {width: 720px}
+.bd-article dl.field-list {display: block}
+.bd-article dd {margin-left: 1rem}
+}
+"""
+
+SCRIPT = """\
+document.addEventListener("click", (event) => {
+  const shown = event.target;
+  if (shown.matches(".bd-article .cell_output img") && !shown.closest("a, .camlib-slider")) {
+    shown.classList.toggle("enlarged");
+  }
+});
+"""
+"""A click on a figure shows it at its full size, and another one as before."""
+
+ICON = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#0072B2"/>
+<circle cx="9" cy="7" r="4.5" fill="#D55E00"/><circle cx="9" cy="7" r="2" fill="#F0E442"/></svg>
 """
 
 
@@ -75,9 +103,11 @@ def build(
     static = work / "static"
     static.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax, static / "mathjax.js")
-    (static / "book.css").write_text(STYLE, encoding="utf-8")
+    for name, text in {"book.css": STYLE, "book.js": SCRIPT, "icon.svg": ICON}.items():
+        (static / name).write_text(text, encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
-    _sphinx(stage.folder, out, work, SETTINGS | {"html_static_path": [str(static)]})
+    own = {"html_static_path": [str(static)], "html_favicon": str(static / "icon.svg")}
+    _sphinx(stage.folder, out, work, SETTINGS | own)
     _copy_shown(stage.root, out)
     (out / ".nojekyll").touch()
     return stage

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import nbformat
 
 from camlib import paths
 
@@ -53,16 +56,18 @@ def notebooks(root: Path, only: Sequence[str]) -> list[str]:
 
 def own_pages(root: Path, pages: Sequence[str]) -> Mapping[str, str]:
     """The first page with the tables of contents, and the API reference, by file name."""
-    return {"index.md": _index(pages)} | {f"api/{name}": text for name, text in api_pages(root).items()}
+    return {"index.md": _index(root, pages)} | {f"api/{name}": text for name, text in api_pages(root).items()}
 
 
-def _index(pages: Sequence[str]) -> str:
+def _index(root: Path, pages: Sequence[str]) -> str:
     folders = {"Course": "notebooks", "Appendix": "notebooks/appendix", "Solutions": "notebooks/solutions"}
     parts = ["# camlib: the book", _WORDS]
     front = {"README.md": "About camlib", "notebooks/glossary.md": "Notation and glossary"}
     parts.append(_toctree("Begin", [f"{name} <{page}>" for page, name in front.items() if page in pages]))
     for caption, folder in folders.items():
-        within = [page for page in pages if page.endswith(".ipynb") and page.rpartition("/")[0] == folder]
+        within = [
+            _numbered(root, page) for page in pages if page.endswith(".ipynb") and page.rpartition("/")[0] == folder
+        ]
         parts += [_toctree(caption, within)] if within else []
     parts.append(_toctree("Compendium", [f"{name} <{page}>" for page, name in COMPENDIUM.items() if page in pages]))
     parts.append(_toctree("Library", ["API reference <api/index>"]))
@@ -70,8 +75,8 @@ def _index(pages: Sequence[str]) -> str:
 
 
 _WORDS = """\
-A class activation map is a weighted sum of feature maps, $\\mathbf H=\\sum_l w_l\\,\\mathbf M_l$; a method is its
-weight.
+A class activation map is a weighted sum of feature maps, $H=\\sum_k w_kM_k$; a method is its weights. One law runs
+through the course: weights that lose their sign or become equal make the plain sum of the maps, which knows no class.
 
 - **Course**: one story a notebook, each a question, a prediction, a measurement and what it means. Begin with
   *Start here*; the pages follow each other.
@@ -79,8 +84,18 @@ weight.
 - **Compendium**: every figure and table of the papers, every claim with its verdict, slips of the sources.
 - **Library**: what each function takes and gives.
 
-Every page was made from a notebook or a table as it ran; nothing here needs a kernel or a server.
+Every page was made from a notebook or a table as it ran; nothing here needs a kernel or a server. A click or a tap on a
+figure enlarges it.
 """
+
+
+def _numbered(root: Path, page: str) -> str:
+    """An entry with the number of the notebook before its title: "05 · The law <notebooks/05_the_law>"."""
+    number = page.rpartition("/")[2].partition("_")[0]
+    first = nbformat.read(root / page, 4).cells[0].source
+    title = next((line[2:] for line in first.splitlines() if line.startswith("# ")), number)
+    title = re.sub(rf"^(Appendix |Solutions to )?{number}[\s:,·]*", "", title) or f"Solutions to {number}"
+    return f"{number} · {title[0].upper()}{title[1:]} <{page.removesuffix('.ipynb')}>"
 
 
 def _toctree(caption: str, entries: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ LINK = re.compile(r"(?<!\!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[
 ATTRIBUTE = re.compile(r'(?P<name>href|src)="(?P<target>[^"]+)"')
 ANCHOR = re.compile(r'^<a (?:id|name)="([^"]+)"></a>[ \t]*$', re.MULTILINE)
 FORMULA = re.compile(r"^\$\$(?P<body>(?:(?!\$\$).)+)\$\$[ \t]*$", re.MULTILINE | re.DOTALL)
+INTERVAL = re.compile(r"(?<=\d) (\[[^\[\]<, ]+,) ([^\[\]<, ]+\])")
 FENCE = re.compile(r"(^```.*?^```[ \t]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
@@ -74,6 +75,8 @@ class Stage:
             for output in cell.outputs:
                 if "text/markdown" in output.get("data", {}):
                     output.data["text/markdown"] = self.mended(output.data["text/markdown"], page)
+                if "text/html" in output.get("data", {}):  # an interval stays on the line of its mean
+                    output.data["text/html"] = INTERVAL.sub("\u00a0\\1\u00a0\\2", output.data["text/html"])
             _describe(cell, said)
         self._write(page, nbformat.writes(notebook))
 

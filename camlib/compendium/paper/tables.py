@@ -222,7 +222,7 @@ def _save_examples(found: Mapping[str, Dataset], seed: int, columns: int = 6) ->
     manifest.save(
         figure,
         "union-fig-03",
-        caption="Pictures of the data sets, drawn by lot, their central squares at 224 × 224.",
+        caption="Pictures of the data sets, drawn at random, their central squares at 224 × 224.",
         network="none",
         data=" and ".join(dataset.name for dataset in given.values()),
         n=sum(map(len, chosen.values())),
