@@ -69,6 +69,7 @@ def _explain(options: argparse.Namespace) -> int:
 
     net = network_of(options.network, options.weights, options.classes, options.device)
     choices = [_choice(text, options.passes) for text in options.method]
+    _refuse_wrong(net, choices, options)
     failed, pictures = 0, _pictures(options.pictures)
     stems, size = _stems(pictures), options.batch_size
     with tqdm(total=len(pictures), unit="picture", disable=None) as bar:
@@ -81,8 +82,25 @@ def _explain(options: argparse.Namespace) -> int:
             for picture, e in made:
                 _keep(e, options.out / f"{stems[picture]}-{e.method}-{_slug(e.target_name)}", options)
             bar.update(len(part))
-    print(f"{len(pictures) - failed} of {len(pictures)} pictures; maps lie in {options.out}")
+    where = f"maps lie in {options.out}" if failed < len(pictures) else "no map was made"
+    print(f"{len(pictures) - failed} of {len(pictures)} pictures; {where}")
     return 1 if failed or not pictures else 0
+
+
+def _refuse_wrong(net, choices: list, options: argparse.Namespace) -> None:
+    """Raises what every picture would raise: for a method, an option, a layer or a class that does not exist."""
+    from camlib.registry import find_method
+
+    for name, given in choices:
+        find_method(name).checked_options(given)
+    if options.passes is not None and not any("passes" in given for _, given in choices):
+        raise ValueError(f"--passes {options.passes}: none of these methods takes a budget; score-cam does.")
+    if options.command == "compare" and len(options.target) > 1:
+        raise ValueError(f"--target {' '.join(options.target)}: a sheet shows one class; give one.")
+    if options.layer is not None:
+        net.find_layer(options.layer)
+    for target in (found for found in map(_target, options.target) if found is not None):
+        net.class_index(target, net.survey().logits.shape[1])
 
 
 def _explained(net, pictures: list[Path], choices: list, options: argparse.Namespace) -> tuple[list, dict]:
@@ -122,6 +140,7 @@ def _compare(options: argparse.Namespace) -> int:
     net = network_of(options.network, options.weights, options.classes, options.device)
     pictures = _pictures(options.pictures)
     choices = [_choice(text, options.passes) for text in options.method]
+    _refuse_wrong(net, choices, options)
     made = compare(net, pictures, choices, [_target(options.target[0])], options.layer, common=options.common,
                    batch_size=options.batch_size)  # fmt: skip
     rows = [made[i : i + len(choices)] for i in range(0, len(made), len(choices))]
@@ -162,8 +181,10 @@ def _networks(options: argparse.Namespace) -> int:
     from camlib.zoo.pretrained import list_networks
 
     found = [name for name in list_networks() if fnmatch.fnmatch(name, options.pattern)]
+    if not found:
+        raise ValueError(f"No network is called {options.pattern!r}; patterns are such as '*resnet*'.")
     print("\n".join(found))
-    return 0 if found else 1
+    return 0
 
 
 def _figures(options: argparse.Namespace) -> int:
@@ -208,10 +229,9 @@ def _stems(pictures: Sequence[Path]) -> dict[Path, str]:
 
 
 def _whole(text: str) -> int:
-    number = int(text)
-    if number < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
-    return number
+    return int(text)
 
 
 def _choice(text: str, passes: int | None) -> tuple[str, dict[str, object]]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numbers
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -24,7 +25,7 @@ _RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resamplin
 _SIXTEEN_BITS, _TWELVE_BITS = 65535.0, 4095.0
 _BITS_PER_SAMPLE = 258  # tag of a TIFF file
 
-Picture = Image.Image | str | PathLike | np.ndarray | Tensor
+Picture = Image.Image | str | PathLike | IO[bytes] | np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def _checked_size(size: Any) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def to_pil(photo: Image.Image | str | PathLike | np.ndarray) -> Image.Image:
-    """An 8-bit RGB picture from a path, a PIL image of any mode or a [H, W], [H, W, 3] or [H, W, 4] array.
+def to_pil(photo: Picture) -> Image.Image:
+    """An 8-bit RGB picture from a path, an open file, a PIL image of any mode or an array [H, W], [H, W, 3], [H, W, 4].
 
     EXIF rotation is applied, pictures of 12 and 16 bits are scaled to 8, transparency is laid over white, gray becomes
     RGB. Raises ValueError for an unreadable file or another shape and TypeError for anything that is no picture.
@@ -140,6 +141,10 @@ def to_pil(photo: Image.Image | str | PathLike | np.ndarray) -> Image.Image:
     if isinstance(photo, str | PathLike):
         name = repr(os.fspath(photo))
         photo = _open(os.fspath(photo))
+    elif hasattr(photo, "read"):
+        name = repr(getattr(photo, "name", None) or type(photo).__name__)
+        with _saying(name):
+            photo = Image.open(photo)
     elif isinstance(photo, np.ndarray):
         photo = _from_array(photo)
     if not isinstance(photo, Image.Image):
@@ -184,6 +189,8 @@ def _saying(name: str) -> Iterator[None]:
             f"{name} cannot be read as a picture: {error} Make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS if you "
             f"trust it."
         ) from error
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{name} cannot be read as a picture: no reader knows its format.") from error
     except Exception as error:
         what = f"{type(error).__name__}: {error}".rstrip(".")
         raise ValueError(f"{name} cannot be read as a picture: {what}.") from error
@@ -199,6 +206,10 @@ def _open(path: str | bytes) -> Image.Image:
         try:
             kind = os.stat(path).st_mode
         except FileNotFoundError:
+            if re.match(r"[a-z]{2,}:/", str(path)):
+                raise UnusablePicture(
+                    f"{name} is an address, and nothing is downloaded. Save the picture and give its path."
+                ) from None
             raise UnusablePicture(
                 f"No picture at {name}. Give the path of an image file; camlib.list_photos() names the "
                 f"photographs that camlib.load_photo brings along."
@@ -216,7 +227,7 @@ def _from_array(array: np.ndarray) -> Image.Image:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
         raise ValueError(f"An array picture is [H,W], [H,W,3] or [H,W,4]; given shape {list(array.shape)}.")
     array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
-    if array.dtype == np.uint16:
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:  # of either byte order
         array = np.round(array / (_full_scale(float(array.max())) / 255)).astype(np.uint8)
     if np.issubdtype(array.dtype, np.floating):
         _check_range(float(np.min(array)), float(np.max(array)))
@@ -262,11 +273,19 @@ def _check_range(low: float, high: float) -> None:
         )
 
 
+def refuse_without_pixels(tensor: Tensor) -> None:
+    """Raises TypeError for a tensor whose pixels cannot be read one by one: sparse, nested, or without memory."""
+    kind = "nested" if tensor.is_nested else "meta" if tensor.is_meta else str(tensor.layout).removeprefix("torch.")
+    if kind != "strided":
+        raise TypeError(f"A picture tensor holds its pixels side by side in memory; given a {kind} one. Make it dense.")
+
+
 def checked_tensor(tensor: Tensor, channels: int = 3) -> Tensor:
     """A picture tensor as float32 [3, H, W] (or [channels, H, W] where a network takes others) in [0, 1] on the CPU.
 
     uint8 is divided by 255. Raises ValueError for another shape or range, TypeError for another type.
     """
+    refuse_without_pixels(tensor)
     allowed = {1: (1, 3)}.get(channels, (channels,))
     if tensor.dim() != 3 or tensor.shape[0] not in allowed or 0 in tensor.shape:
         expected = " or ".join(f"[{count},H,W]" for count in allowed)

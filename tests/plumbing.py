@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 
 LONGEST_LINE, LARGEST_CELL, LARGEST_SHARE = 110, 25, 0.08
-VERDICTS = {"holds", "does not hold", "undecided here"}
+VERDICTS = {"holds", "does not hold", "undecided"}
 HELPERS = {"decide", "told", "agreed", "seen", "verdict", "judged"}
 
 

@@ -51,10 +51,17 @@ def rise(
 
     logits = trace.picture_logits(("rise", masks, cells, probability, seed), masks, write, "random masks")
     scores = trace.network.probabilities(logits)[torch.arange(len(logits)), :, target.to(logits.device)]  # [B, N]
+    scores = scores * _differ(scores)[:, None]
     saliency = torch.zeros(len(scores), *trace.size).to(scores)
     for start in range(0, masks, 64):
         saliency += torch.einsum("bn,n...->b...", scores[:, start : start + 64], source[start : start + 64].to(scores))
     return saliency / (masks * probability)
+
+
+def _differ(scores: Tensor) -> Tensor:
+    """Whether the scores [B, N] of a picture differ by more than rounding; else their map would show masks alone."""
+    low, high = scores.aminmax(dim=1)
+    return high - low > 1e-6 * torch.maximum(high.abs(), low.abs())
 
 
 class RandomMasks:

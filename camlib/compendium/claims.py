@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from camlib.compendium.deciding import Ruling, rule_on
 from camlib.compendium.items import NOTEBOOK, PAPERS, read_table
 from camlib.metrics import Interval
 
-VERDICTS = ("holds", "does not hold", "undecided here")
+RULE_KEYS = {"limit", "better", "side", "fails", "margin", "parts"}
+"""What a rule can say, see :func:`camlib.compendium.deciding.rule_on`."""
 FILE = "claims.toml"
 RULES_FILE = "rules.toml"
 """How rows decide claims, see :mod:`camlib.compendium.verdicts`."""
@@ -31,7 +33,8 @@ class Claim:
         section: where the paper says so, such as "sec. 4.2, fig. 12"; may be empty.
         evidence: what the paper shows for it, such as "one picture by eye"; may be empty where a section is given.
         ours: what we measure, a text with ``{placeholders}``; None where the cell gives the whole text or a number.
-        rule: what `decide` is told about the intervals, such as {"limit": 0.25}; nothing where they decide beside 0.
+        measure: what rows of camlib/evaluate/decisive measure, in words; empty where the notebook's pictures decide.
+        rule: what `decide` is told about the intervals, such as {"margin": 0.02}; nothing where they decide beside 0.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Claim:
     section: str = ""
     evidence: str = ""
     ours: str | None = None
+    measure: str = ""
     rule: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -50,7 +54,7 @@ def make_claims(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, Claim]:
     ruled = read_table(RULES_FILE)
     claims = {}
     for claim_id, entry in entries.items():
-        unknown = (set(entry) - known) | (set(entry.get("rule", {})) - {"limit", "better", "fails"})
+        unknown = (set(entry) - known) | (set(entry.get("rule", {})) - RULE_KEYS)
         lacking = {"paper", "claim", *([] if claim_id in ruled else ["notebook"])} - set(entry)
         if unknown or lacking:
             raise ValueError(f"{claim_id} in {FILE}: unknown {sorted(unknown)}, lacking {sorted(lacking)}")
@@ -80,26 +84,31 @@ def find_claim(claim_id: str) -> Claim:
 # Verdicts
 
 
-def decide(found: Found, limit: float = 0.0, *, better: str = "higher", fails: str = "any") -> str:
-    """Verdict of one interval or of several: where they lie beside ``limit``.
+def decision(found: Found, units: int | None = None, **rule: Any) -> Ruling:
+    """What one interval or several decide, by the keys of :func:`camlib.compendium.deciding.rule_on`.
 
-    "holds" if every interval lies above the limit (below it with ``better="lower"``). "does not hold" if one lies on
-    the other side (``fails="any"``), or only if every one does (``fails="all"``). Else "undecided here". Raises
-    ValueError for no interval or another word for ``better`` or ``fails``.
+    Where ``rule`` names ``parts``, the first element of a key (or the name in a table) says to which part an interval
+    belongs: {("last layer", "grad-cam"): …}. Raises ValueError for no interval or a rule that is wrong.
     """
-    if better not in ("higher", "lower") or fails not in ("any", "all"):
-        raise ValueError(f"better={better!r}, fails={fails!r}; expected 'higher' or 'lower', and 'any' or 'all'")
-    sign = 1 if better == "higher" else -1
-    sides = [sorted((sign * (i.low - limit), sign * (i.high - limit))) for _, i in named_intervals(found)]
-    if all(low > 0 for low, _ in sides):
-        return "holds"
-    refuted = (any if fails == "any" else all)(high < 0 for _, high in sides)
-    return "does not hold" if refuted else "undecided here"
+    named = named_intervals(found)
+    keys = list(found) if isinstance(found, Mapping) else [name for name, _ in named]
+    parts = [str(key[0]) if isinstance(key, tuple) else str(key) for key in keys]
+    return rule_on([(part, interval) for part, (_, interval) in zip(parts, named, strict=True)], units, **rule)
+
+
+def decide(found: Found, limit: float = 0.0, **rule: Any) -> str:
+    """The verdict of `decision` in words.
+
+    "holds" if every interval lies above the limit and the margin (below it with ``better="lower"``). "does not hold" if
+    one lies on the other side (``fails="any"``), or only if every one does (``fails="all"``). "no difference that
+    matters" if one lies within the margin. With ``parts`` "depends on the …" where the parts differ. Else "undecided".
+    """
+    return decision(found, limit=limit, **rule).text
 
 
 def agreed(*verdicts: str) -> str:
-    """The verdict that all computations give, else "undecided here"."""
-    return verdicts[0] if len(set(verdicts)) == 1 else "undecided here"
+    """The verdict that all computations give, else "undecided"."""
+    return verdicts[0] if len(set(verdicts)) == 1 else "undecided"
 
 
 def told(found: Found, form: str = "+.2f", each: str = "{interval} ({name})", between: str = ", ") -> str:
@@ -116,6 +125,18 @@ def told(found: Found, form: str = "+.2f", each: str = "{interval} ({name})", be
         interval = f"{i.value:{own}} [{i.low:{bounds}}, {i.high:{bounds}}]"
         texts.append(each.format(interval=interval, name=name) if name else interval)
     return between.join(texts)
+
+
+def effect(found: Found, units: int | None = None) -> str:
+    """Intervals in a short line, the lowest first, of more than three the ends: "−0.01 [−0.03, 0.02] (lite0); n 24"."""
+    pairs = sorted(named_intervals(found), key=lambda pair: pair[1].value)
+    largest = max(abs(bound) for _, i in pairs for bound in (i.low, i.high))
+    form = ".2f" if largest >= 1 else ".3f" if largest >= 0.05 else ".4f"
+    texts = [told({name: i} if name else i, f"+{form}") for name, i in pairs]
+    line = " to ".join((texts[0], texts[-1])) if len(texts) > 3 else ", ".join(texts)
+    return (
+        (line + (f"; n {units:,}" if units else "")).replace("-0", "\N{MINUS SIGN}0").replace("[-", "[\N{MINUS SIGN}")
+    )
 
 
 def span(found: Found) -> tuple[float, float]:

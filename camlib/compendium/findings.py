@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from camlib.compendium import counted
 from camlib.compendium.claims import find_claim
-from camlib.compendium.verdicts import MARKS, RULES, Contrast, Decision, Rule, decided
+from camlib.compendium.deciding import MARKS
+from camlib.compendium.verdicts import RULES, Contrast, Decision, Rule, decided
 from camlib.evaluate.evidence.populations import HEADS, Population
 
 METRIC_NAMES = {
@@ -121,13 +123,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m camlib.compendium.findings", description="How rows decide claims.")
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help="ids of claims (rules.toml); none: all, a line each")
     asked = parser.parse_args(arguments).claims
-    if unknown := [name for name in asked if name not in RULES]:
-        parser.error(f"no rule for {', '.join(unknown)}; camlib/compendium/rules.toml lists all")
-    for name in asked or RULES:
+    if unknown := [name for name in asked if name not in (*RULES, *counted.COUNTED)]:
+        parser.error(f"no rows for {', '.join(unknown)}; camlib/compendium/rules.toml and claims.toml list all")
+    for name in asked or (*RULES, *counted.COUNTED):
+        if name in counted.COUNTED:
+            _print_counted(name, bool(asked))
+            continue
         decision = decided(name)
         print(f"{name}: {decision.text}\n  {find_claim(name).claim}\n  {effect_text(RULES[name], decision)}")
         print(f"  {populations_text(decision)}" + (f"\n{contrast_table(name).to_string(index=False)}" if asked else ""))
     return 0
+
+
+def _print_counted(name: str, whole: bool) -> None:
+    """A claim of a notebook that rows decide; with ``whole`` every contrast of it."""
+    found = counted.ruling(name)
+    needed = f" (decided by n = {found.needed:,})" if found.needed else ""
+    print(f"{name}: {found.text}{needed}\n  {find_claim(name).claim}\n  {counted.effect_text(name)}")
+    print(f"  {found.marks}" + (f"\n{counted.contrast_table(name).to_string(index=False)}" if whole else ""))
 
 
 if __name__ == "__main__":

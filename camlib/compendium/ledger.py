@@ -1,6 +1,7 @@
 """The ledger: every claim with what the paper shows, what we measure and the verdict.
 
-Claims with a rule (``rules.toml``) are decided by the rows of data/evidence, the others by their notebook.
+Claims with a rule in ``rules.toml`` and those that are counted (:mod:`camlib.compendium.counted`) are decided by rows
+of data/evidence, the others by their notebook.
 """
 
 from __future__ import annotations
@@ -9,16 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from camlib.compendium import claims as known
-from camlib.compendium import findings, verdicts
+from camlib.compendium import counted, findings, verdicts
 from camlib.compendium.claims import find_claim
+from camlib.compendium.deciding import VERDICTS
 from camlib.compendium.items import PAPERS
 from camlib.compendium.manifest import mark
 from camlib.compendium.records import read, update
 from camlib.compendium.writing import markdown_table
 
-VERDICTS = tuple(dict.fromkeys((*verdicts.VERDICTS, *known.VERDICTS)))
-"""Every verdict that a row can have; "depends" is followed by what it depends on."""
 RECORD = "claims.json"
 KEYS = ("paper", "claim", "evidence", "ours", "verdict", "notebook")
 """What every entry says in words."""
@@ -39,13 +38,18 @@ def enter(
     interval: Sequence[float] | None,
     verdict: str,
     notebook: str,
+    needed: int | None = None,
+    measured: str = "",
+    populations: str = "",
 ) -> str:
     """Enter one claim; the line "claim: verdict". ``ours`` is a sentence or a number, kept to three digits.
 
-    ``interval`` is (low, high). Where rows decide the claim, their effect and verdict stand in the ledger, and what the
-    notebook measures on its pictures stays beside them. Raises ValueError for a verdict that does not exist.
+    ``interval`` is (low, high); ``needed`` the number of units that would decide it; ``measured`` and ``populations``
+    the effect and the parts with their marks, for the short line. Where rows decide the claim, their effect and verdict
+    stand in the ledger, and what the notebook measures on its pictures stays beside them. Raises ValueError for a
+    verdict that does not exist.
     """
-    if verdict not in VERDICTS:
+    if verdict.partition(" on ")[0] not in VERDICTS:
         raise ValueError(f"{claim_id}: verdict is {verdict!r}; expected one of {list(VERDICTS)}")
     row = {
         "paper": paper,
@@ -55,28 +59,41 @@ def enter(
         "interval": None if interval is None else " … ".join(f"{bound:.3g}" for bound in interval),
         "verdict": verdict,
         "notebook": notebook,
+        **({"needed": needed} if needed else {}),
+        **({"measured": measured, "populations": populations} if measured else {}),
         **mark(),
     }
     if wrong := [key for key in KEYS if not isinstance(row[key], str)]:
         raise ValueError(f"{claim_id}: {wrong[0]} is {row[wrong[0]]!r}; expected a text")
-    if claim_id in verdicts.RULES:
+    if _has_rows(claim_id):
         row = row_of(claim_id) | {"notebook says": row["ours"], "notebook verdict": verdict} | mark()
     update(RECORD, lambda entries: entries.update({claim_id: row}), KEYS)
     return f"{row['claim']}: {_told(row)}"
 
 
+def _has_rows(claim_id: str) -> bool:
+    return claim_id in verdicts.RULES or claim_id in counted.COUNTED
+
+
 def row_of(claim_id: str) -> dict[str, Any]:
     """The row of a claim that rows decide."""
-    claim, decision = find_claim(claim_id), verdicts.decided(claim_id)
+    claim = find_claim(claim_id)
+    if claim_id in verdicts.RULES:
+        found = verdicts.decided(claim_id)
+        effect = findings.effect_text(verdicts.RULES[claim_id], found)
+        populations = findings.populations_text(found)
+    else:
+        found, effect = counted.ruling(claim_id), counted.effect_text(claim_id)
+        populations = found.marks
     return {
         "paper": claim.paper,
         "claim": claim.claim.replace("{where}", ""),
         "evidence": ", ".join(filter(None, (claim.section, claim.evidence))),
-        "ours": findings.effect_text(verdicts.RULES[claim_id], decision),
+        "ours": effect,
         "interval": None,
-        "verdict": decision.text,
-        "needed": decision.needed,
-        "populations": findings.populations_text(decision),
+        "verdict": found.text,
+        "needed": found.needed,
+        "populations": populations,
         "command": findings.command(claim_id),
         "notebook": claim.notebook,
     }
@@ -84,7 +101,7 @@ def row_of(claim_id: str) -> dict[str, Any]:
 
 def enter_ruled() -> None:
     """Bring every claim that rows decide up to date, and leave what notebooks say of it."""
-    found = {claim_id: row_of(claim_id) for claim_id in verdicts.RULES}
+    found = {claim_id: row_of(claim_id) for claim_id in (*verdicts.RULES, *counted.COUNTED)}
 
     def renew(entries: dict[str, Any]) -> None:
         for claim_id, row in found.items():
@@ -151,15 +168,18 @@ Rows of [data/evidence](../data/evidence/) decide a claim by a rule that was com
 ([rules.toml](../camlib/compendium/rules.toml)): ✓ holds, ✗ does not hold, = no difference that matters, · undecided, \
 in each population; of several rivals the closest one counts. On scenes the object is its exact mask, not a box: \
 coarse maps spill over it, maps of pixels do not. The id beside a claim prints every number of it: \
-`python -m camlib.compendium.findings ID`. Other claims are decided in a notebook."""
+`python -m camlib.compendium.findings ID`. Claims with a rule in [claims.toml](../camlib/compendium/claims.toml) are \
+decided alike; their margins were set when pilot numbers on a few pictures were known, and fresh pictures decide. The \
+other claims are decided in a notebook."""
 
 
 def _line(row: Mapping[str, Any]) -> list[str]:
     """A claim in short: what rows measure; of a notebook's claim the interval, the sentence stands below."""
-    verdict = f"**{verdict_text(row)}**"
+    verdict, populations = f"**{verdict_text(row)}**", row.get("populations", "")
     if "command" in row:
-        return [row["claim"], verdict, row["ours"], row["populations"], f"`{row['command'].rpartition(' ')[2]}`"]
-    return [row["claim"], verdict, f"[{row['interval']}]" if row["interval"] else "see below", "", row["notebook"]]
+        return [row["claim"], verdict, row["ours"], populations, f"`{row['command'].rpartition(' ')[2]}`"]
+    measured = row.get("measured") or (f"[{row['interval']}]" if row["interval"] else "see below")
+    return [row["claim"], verdict, measured, populations, row["notebook"]]
 
 
 def _said(row: Mapping[str, Any]) -> str:

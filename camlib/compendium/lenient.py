@@ -8,7 +8,8 @@ read what the text will say about other networks. Three things change, and nothi
 - A later cell that needs a name which such a cell would have assigned or changed is left out, too, so that nothing is
   made from an older value of that name.
 - An ``assert`` that fails prints "does not hold here: " and its condition, and the cell goes on: in notebooks it stands
-  for a sentence of the text about one network. An identity (``report.check``) still raises.
+  for a sentence of the text about one network; ``report.prose`` does the same. An identity (``report.check``) still
+  raises.
 """
 
 from __future__ import annotations
@@ -34,11 +35,29 @@ except Exception as _camlib_error:
 """
 
 
+_active = False
+
+
+def active() -> bool:
+    """Whether this process runs a notebook in this way: with parameters that its text was not written for."""
+    return _active
+
+
 def load_ipython_extension(shell: Any) -> None:
     """What ``%load_ext camlib.compendium.lenient`` calls."""
+    global _active
+    _active = True
     lenience = Lenience(shell.user_ns)
     shell.user_ns[_HIDDEN] = lenience
     shell.ast_transformers.append(lenience)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What ``%unload_ext`` calls: cells run as they are written again."""
+    global _active
+    _active = False
+    shell.user_ns.pop(_HIDDEN, None)
+    shell.ast_transformers[:] = [one for one in shell.ast_transformers if not isinstance(one, Lenience)]
 
 
 class Lenience(ast.NodeTransformer):

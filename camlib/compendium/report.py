@@ -36,11 +36,11 @@ from matplotlib.figure import Figure
 from camlib.compendium import ledger as _ledger
 from camlib.compendium import manifest as _manifest
 from camlib.compendium.captions import caption_text, fill, refuse_unknown
-from camlib.compendium.claims import CLAIMS, Found, agreed, decide, find_claim, span, told
+from camlib.compendium.claims import CLAIMS, Found, agreed, decide, decision, effect, find_claim, span, told
 from camlib.compendium.gallery import gallery, problems, unreadable
 from camlib.compendium.items import ITEMS, PAPERS, Item, find_item, is_notebook
 from camlib.compendium.ledger import claims
-from camlib.compendium.lenient import DOUBTED
+from camlib.compendium.lenient import DOUBTED, active
 from camlib.compendium.manifest import find_entry, manifest
 from camlib.engine import sharing
 from camlib.metrics import Interval
@@ -94,7 +94,8 @@ def begin(
     """Say once what the items, checks and claims of a notebook have in common; a call may say otherwise.
 
     ``network`` is a name, a Network or a list of either. ``as_written`` says whether the parameters are those that
-    the notebook's text was written for (the profile "offline" goes without saying): see `prose`. ``shares`` says that
+    the notebook's text was written for (the profile "offline" goes without saying, and that nobody runs it with
+    ``--lenient``): see `prose`. ``shares`` says that
     masked pictures which several notebooks score need to run but once, see engine/sharing.py; a notebook that counts
     passes or takes their time does not share. Raises ValueError for an unknown notebook.
     """
@@ -104,7 +105,7 @@ def begin(
         raise ValueError(f"no notebook {notebook!r} in items.toml or in notebooks/; there are {', '.join(known)}")
     facts = {"network": _named(network), "data": data, "seed": seed}
     facts = {name: value for name, value in facts.items() if value is not None} | {"profile": profile}
-    _notebook = _Notebook(notebook, facts, as_written and profile == "offline")
+    _notebook = _Notebook(notebook, facts, as_written and profile == "offline" and not active())
     sharing.share(shares)
 
 
@@ -173,6 +174,7 @@ def claim(
     verdict: str | None = None,
     *,
     interval: Interval | Sequence[float] | None = None,
+    units: int | None = None,
     **values: Any,
 ) -> str:
     """Enter one claim in the ledger; returns the line "claim: verdict" to print.
@@ -183,9 +185,10 @@ def claim(
     Args:
         found: the interval, or the intervals, that decide: by name, in a row, or a table with mean, low and high.
             Where ``claims.toml`` has no ``ours``: the sentence or the number itself.
-        verdict: "holds", "does not hold" or "undecided here"; unless given, `decide` of the intervals by the claim's
-            rule in ``claims.toml``.
+        verdict: one of :data:`camlib.compendium.deciding.VERDICTS`; unless given, the `decision` of the intervals by
+            the claim's rule in ``claims.toml``.
         interval: what stands beside ours in the ledger; the span of the intervals unless given.
+        units: pictures or seeds that the intervals stand on; an undecided claim then says how many would decide it.
 
     Raises ValueError for an unknown claim or one of another notebook, a placeholder that is not given or does not
     exist, a verdict that does not exist, or neither a verdict nor intervals.
@@ -202,6 +205,9 @@ def claim(
     }
     if interval is None and decisive:
         interval = span(found)
+    ruled = decision(found, units, **known.rule) if decisive and verdict is None else None
+    about = {"measured": effect(found, units)} if decisive else {}
+    about |= {"needed": ruled.needed, "populations": ruled.marks} if ruled else {}
     return _ledger.enter(
         claim_id,
         paper=known.paper,
@@ -209,8 +215,9 @@ def claim(
         evidence=", ".join(filter(None, (known.section, known.evidence))),
         ours=found if known.ours is None else fill(known.ours, filled, where),
         interval=interval[1:] if isinstance(interval, Interval) else interval,
-        verdict=verdict or decide(found, **known.rule),
+        verdict=verdict or ruled.text,
         notebook=known.notebook,
+        **about,
     )
 
 

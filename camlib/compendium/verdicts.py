@@ -29,12 +29,10 @@ import pandas as pd
 from scipy import stats
 
 from camlib.compendium.claims import RULES_FILE as FILE
+from camlib.compendium.deciding import LEVEL, of_part, together
 from camlib.compendium.items import read_table
 from camlib.evaluate.evidence.populations import POPULATIONS, Population
 
-LEVEL = 0.05
-VERDICTS = ("holds", "does not hold", "no difference that matters", "depends", "undecided")
-MARKS = {"holds": "✓", "does not hold": "✗", "no difference that matters": "=", "undecided": "·"}
 SIDES = ("better", "not worse")
 
 
@@ -185,8 +183,8 @@ def decide_by(rule: Rule, rows: pd.DataFrame | Grouped) -> Decision:
     contrasts = tuple(_judged(rule, known))
     by_population = {}
     for each in dict.fromkeys(c.population for c in contrasts):
-        by_population[each.name] = _verdict([c.found for c in contrasts if c.population == each], rule)
-    verdict, factor = _together(by_population)
+        by_population[each.name] = of_part([c.found for c in contrasts if c.population == each])
+    verdict, factor = together(by_population, _factor)
     return Decision(verdict, factor, by_population, contrasts)
 
 
@@ -248,30 +246,15 @@ def _needed(values: np.ndarray, rule: Rule, level: float) -> int | None:
     return math.ceil((stats.norm.isf(level / 2) * values.std(ddof=1) / distance) ** 2)
 
 
-def _verdict(found: Sequence[str], rule: Rule) -> str:
-    """Of one population: every contrast must be above; one below refutes, one inside is no difference that matters."""
-    if all(each == "above" for each in found):
-        return "holds"
-    if "below" in found:
-        return "does not hold"
-    return "no difference that matters" if "inside" in found else "undecided"
-
-
-def _together(by_population: Mapping[str, str]) -> tuple[str, str]:
-    """(verdict, factor) of all populations: what the decided ones agree on or depend on, if they are at least half."""
-    decided = {name: verdict for name, verdict in by_population.items() if verdict != "undecided"}
-    if not decided or 2 * len(decided) < len(by_population):
-        return "undecided", ""
-    kinds = set(decided.values())
-    if len(kinds) == 1:
-        return kinds.pop(), ""
+def _factor(decided: Mapping[str, str]) -> str:
+    """What decided populations differ by."""
     for factor, place in (("layer", 1), ("kind of picture", 2), ("network", 0)):
         groups: dict[str, set[str]] = {}
         for name, verdict in decided.items():
             groups.setdefault(name.split(":")[place], set()).add(verdict)
         if len(groups) > 1 and all(len(verdicts) == 1 for verdicts in groups.values()):
-            return "depends", factor
-    return "depends", "network, layer and kind of picture"
+            return factor
+    return "network, layer and kind of picture"
 
 
 @cache

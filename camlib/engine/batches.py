@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Set
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from camlib.engine.placing import Origin
 from camlib.networks import Network
+from camlib.options import checked
 from camlib.outputs import TargetFunction
-from camlib.pictures import PICTURE_SUFFIXES, to_pil
+from camlib.pictures import PICTURE_SUFFIXES, refuse_without_pixels, to_pil
 
 Target = int | str | TargetFunction | None
 """A class by index or name; None for the most probable one; or a function of the output."""
@@ -40,11 +42,14 @@ def singles(net: Network, photos: Any, normalized: bool | None) -> list[tuple[An
     batch [B, 3, H, W] for its rows ([B, C, L] of sounds, [B, C, D, H, W] of volumes); a generator for what it yields.
     Raises ValueError where that is none.
     """
+    normalized = checked("normalized", normalized, bool | None)
+    if isinstance(photos, Mapping):
+        raise TypeError(f"Pictures are a list, a generator, a folder or a pattern; given a {type(photos).__name__}.")
     single: list[tuple[Any, bool]] = []
     for photo in photos if are_many(photos) else [photos]:
         if isinstance(photo, Tensor):
             single += _rows(net, photo, normalized)
-        elif isinstance(photo, str | PathLike):
+        elif isinstance(photo, str | bytes | PathLike):
             single += [(path, False) for path in files_of(photo)]
         else:
             single.append((photo, False))
@@ -78,6 +83,7 @@ def prepared(
 
 def _rows(net: Network, photo: Tensor, normalized: bool | None) -> list[tuple[Tensor, bool]]:
     """(picture, whether it is ready network input) of a tensor that is one picture or a batch."""
+    refuse_without_pixels(photo)
     if photo.dim() in (net.axes + 2, 5 if net.axes == 2 else 0):  # [B, views, C, H, W] is a batch, too
         if not photo.numel():
             raise ValueError(f"The batch is empty: {list(photo.shape)}. Give at least one picture.")
@@ -90,24 +96,27 @@ def _rows(net: Network, photo: Tensor, normalized: bool | None) -> list[tuple[Te
     return [(photo, bool(normalized) or net.axes != 2)]
 
 
-def files_of(given: str | PathLike) -> list[Path]:
+def files_of(given: str | bytes | PathLike) -> list[Path]:
     """The pictures of a folder, the matches of a pattern, or the one file; ValueError where there are none."""
+    given = os.fsdecode(given)
     path = Path(given)
-    if path.is_dir():
+    if not given:
+        raise ValueError("The name of a picture is empty. Give a path, a folder ('.' is this one) or a pattern.")
+    if os.path.isdir(path):
         found = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURE_SUFFIXES]
-    elif any(sign in path.name for sign in "*?[") and not path.exists():
+    elif any(sign in path.name for sign in "*?[") and not os.path.exists(path):
         found = sorted(path.parent.glob(path.name))
     else:
         return [path]
     if not found:
-        what = f"Folder {str(path)!r} holds" if path.is_dir() else f"Pattern {str(path)!r} matches"
+        what = f"Folder {str(path)!r} holds" if os.path.isdir(path) else f"Pattern {str(path)!r} matches"
         raise ValueError(f"{what} no picture. Pictures end in {', '.join(PICTURE_SUFFIXES)}.")
     return found
 
 
 def are_many(photos: Any) -> bool:
     """Whether it is a sequence or a generator of pictures, and not one picture or a path."""
-    one = isinstance(photos, str | PathLike | Tensor | np.ndarray | Image.Image)
+    one = isinstance(photos, str | bytes | PathLike | Tensor | np.ndarray | Image.Image) or hasattr(photos, "read")
     return not one and isinstance(photos, Iterable)
 
 
@@ -160,8 +169,11 @@ def targets_by_picture(targets: Any, pictures: int) -> list[list[Target]]:
 def _as_list(targets: Any) -> Any:
     """Arrays and tensors of classes as lists; anything else as it is, sequences as lists.
 
-    Raises ValueError for arrays of 0 and 1 or of other numbers that are no class indices.
+    Raises ValueError for arrays of 0 and 1 or of other numbers that are no class indices, TypeError for sets and the
+    like, which have no order.
     """
+    if isinstance(targets, Set | Mapping | bytes):
+        raise TypeError(f"targets is a list of classes; given a {type(targets).__name__}: {targets!r}. Write a list.")
     if not isinstance(targets, Tensor | np.ndarray):
         return [*targets] if isinstance(targets, Iterable) and not isinstance(targets, str) else targets
     if targets.ndim == 0:

@@ -161,7 +161,9 @@ def _one_pass(ready: Ready, layer: Layer, inputs: Tensor, change: Change, keepin
         stack.enter_context(replacing_output(module, layer, keep))
         logits = ready.run(module, inputs.clone())
     if not leaves:
-        raise ValueError(f"Layer {layer.name!r} did not run on {list(inputs.shape)}.")
+        raise ValueError(
+            f"Layer {layer.name!r} did not run on {list(inputs.shape)}: it took another way. Name a layer that does."
+        )
     return leaves[0], logits
 
 

@@ -1,6 +1,6 @@
 """Many heatmaps into rows of numbers, and rows into means and differences.
 
-It stands on data, the front door, plots and the metrics; the compendium and notebooks import from it.
+It stands on data, the front door, plots, the metrics and studies; the compendium and notebooks import from it.
 Take ``score`` and ``mosaics`` (explanations judged at once), ``Plan``, ``evaluate`` and ``Results`` (a store of rows).
 
 ``python -m camlib.evaluate`` is its command line; from Python::

@@ -78,6 +78,11 @@ def score(
         ValueError: an unknown metric or option; a metric that needs what was not given; a network that is not the one
             that was explained; no box of any explained class; two different maps for one number.
     """
+    if isinstance(explanations, Network | Explanation):
+        hint = "[explanation]" if isinstance(explanations, Explanation) else "camlib.compare(net, photos), ..., net=net"
+        raise TypeError(
+            f"The first argument is a list of explanations; given {type(explanations).__name__}: score({hint})."
+        )
     chosen = None if metrics is None else metric_choices([metrics] if isinstance(metrics, str | Choice) else metrics)
     columns = columns or {}
     if isinstance(explanations, Results | pd.DataFrame):

@@ -168,7 +168,7 @@ def _explained(
     skipped: dict[int, str] | None = None,
 ) -> list[Explanation]:
     """The work of :func:`explain` and :func:`compare`: one trace a batch, read by every method for every target."""
-    batch_size = checked("batch_size", batch_size, Count)
+    batch_size, relu = checked("batch_size", batch_size, Count), checked("relu", relu, bool | None)
     chosen = [(method, {"common": common, **given}) for method, given in chosen]
     for method, given in chosen:
         framework.checked_common(given["common"], method.name, method.makes)

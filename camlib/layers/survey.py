@@ -38,6 +38,7 @@ class Survey:
         batch_matters: whether the logits of a picture depend on its batch mates.
         random: whether two passes of one picture differ.
         draws: whether a pass draws random numbers.
+        blind: whether quite different pictures have the same logits, to the last bit.
         logits: of the noise picture, [1, classes].
         why_none: where there is no layer at all, why, and what to do.
     """
@@ -54,6 +55,7 @@ class Survey:
     batch_matters: bool
     random: bool
     draws: bool
+    blind: bool
     logits: Tensor
     why_none: str
 
@@ -72,7 +74,7 @@ class Survey:
         with kept_random_state() as drew:
             found = probe(guarded, module, inputs.clone())
         with kept_random_state():
-            responses, together, repeated = _responses(guarded, module, inputs, found)
+            responses, blind, together, repeated = _responses(guarded, module, inputs, found)
             if drew[0]:  # other numbers than in the first pass: every difference is one of chance
                 repeated = not deviates(_once(guarded, module, inputs), _once(guarded, module, inputs), 1e-6)
                 together = together or not repeated
@@ -90,6 +92,7 @@ class Survey:
                 batch_matters=not together and repeated is True,
                 random=repeated is False,
                 draws=drew[0],
+                blind=blind,
                 logits=found.logits,
                 why_none=_why_none(module, found),
             )
@@ -167,8 +170,9 @@ class Survey:
 
 def _responses(
     run: Run, module: nn.Module, inputs: Tensor, found: Probe
-) -> tuple[dict[str, Response], bool, bool | None]:
-    """(how outputs follow the picture, whether pictures run together, whether a picture's logits come out again).
+) -> tuple[dict[str, Response], bool, bool, bool | None]:
+    """(how outputs follow the picture, whether logits do not, whether pictures run together, whether a picture's logits
+    come out again).
 
     The last is None where that was not in question: one batch told all.
     """
@@ -183,13 +187,18 @@ def _responses(
     except Exception:  # it takes one picture at a time, or this is too much for its memory
         complete = False
     if not complete:
-        return locate(run, module, outputs, pictures, together=False)[0], False, None
+        responses, logits = locate(run, module, outputs, pictures, together=False)
+        return responses, _all_equal(logits), False, None
     if not deviates(logits[:1], found.logits):
-        return responses, True, None
+        return responses, _all_equal(logits), True, None
     repeated = not deviates(_once(run, module, inputs), found.logits)
     if repeated:
-        responses, _ = locate(run, module, outputs, pictures, together=False)
-    return responses, not repeated, repeated
+        responses, logits = locate(run, module, outputs, pictures, together=False)
+    return responses, _all_equal(logits), not repeated, repeated
+
+
+def _all_equal(logits: Tensor) -> bool:
+    return torch.equal(logits, logits[:1].expand_as(logits))
 
 
 def _why_none(module: nn.Module, found: Probe) -> str:

@@ -8,10 +8,17 @@ from camlib.networks.calling import Extra, Runner
 from camlib.networks.checks import ModuleFailed
 from camlib.networks.network import Network
 from camlib.networks.ready import Ready
-from camlib.networks.warning import BatchDependentWarning, NetworkWarning, RandomNetworkWarning, outside_stacklevel
+from camlib.networks.warning import (
+    BatchDependentWarning,
+    BlindNetworkWarning,
+    NetworkWarning,
+    RandomNetworkWarning,
+    outside_stacklevel,
+)
 
 __all__ = [
     "BatchDependentWarning",
+    "BlindNetworkWarning",
     "Extra",
     "ModuleFailed",
     "Network",

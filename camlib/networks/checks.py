@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin
 
+from camlib.pictures import refuse_without_pixels
+
 
 class ModuleFailed(ValueError, RuntimeError):
     """The network's module raises on pictures of this shape; the message has the module's own error."""
@@ -26,6 +28,12 @@ def check_module(module: object) -> nn.Module:
         raise ValueError(
             f"{type(module).__name__} has parameters without a shape ({lazy[0]}): a lazy module. Run one batch through "
             f"it first, module(torch.zeros(1, 3, 224, 224)), or load its weights."
+        )
+    tensors = (*module.named_parameters(), *module.named_buffers())
+    if empty := [name for name, tensor in tensors if tensor.is_meta]:
+        raise ValueError(
+            f"{type(module).__name__} has tensors without values ({empty[0]} is on the device 'meta'). Give them "
+            f"memory and weights first: module.to_empty(device='cpu'), module.load_state_dict(...)."
         )
     return module
 
@@ -60,6 +68,7 @@ def check_batch(inputs: object, network: str) -> None:
     """Raises TypeError or ValueError for what cannot be a ready batch [B, C, *space]."""
     if not isinstance(inputs, Tensor):
         raise TypeError(f"A ready batch is a tensor [B,C,H,W]; given {type(inputs).__name__}.")
+    refuse_without_pixels(inputs)
     if not 3 <= inputs.dim() <= 5:
         raise ValueError(
             f"A ready batch is [B,C,H,W] ([B,C,L] of sounds, [B,C,D,H,W] of volumes); given {list(inputs.shape)}."
@@ -82,13 +91,14 @@ def check_logits(logits: object, inputs: Tensor, network: str, names: list[str] 
     if not isinstance(logits, Tensor):
         given = f"dict with keys {sorted(map(str, logits))}" if isinstance(logits, dict) else type(logits).__name__
         raise NoLogits(
-            f"{network} returned a {given}; expected logits [B, classes]. Explain a function of the output, "
-            f"target=lambda y: ... with one number a picture, or wrap the module so that forward returns the logits."
+            f"{network} returned a {given}; expected logits [B, classes]. Explain a function of the output with one "
+            f"number a picture, target={_example_of(logits)}, or wrap the module so that forward returns the logits."
         )
     if logits.dim() != 2 or logits.shape[0] != inputs.shape[0]:
         raise NoLogits(
             f"{network} returned {list(logits.shape)} for {list(inputs.shape)}; expected logits "
-            f"[{inputs.shape[0]}, classes]. Explain a function of the output, target=lambda y: ..., or pool it first."
+            f"[{inputs.shape[0]}, classes]. Explain a function of the output with one number a picture, "
+            f"target={_example_of(logits)}, or pool it first."
         )
     if not logits.shape[1]:
         raise ValueError(f"{network} returned {list(logits.shape)}: logits of no class at all. Give it a last layer.")
@@ -101,11 +111,23 @@ def check_logits(logits: object, inputs: Tensor, network: str, names: list[str] 
             f"Give one name a logit, or class_names=None."
         )
     if not bool(logits.isfinite().all()):
-        raise ValueError(
-            f"{network} returned NaN or Inf logits on finite input. Check its weights, or run it in float32 "
-            f"instead of {inputs.dtype}."
-        )
+        kind = str(inputs.dtype).removeprefix("torch.")
+        wider = f", or run it in float32 instead of {kind}" if kind in ("float16", "bfloat16") else ""
+        raise ValueError(f"{network} returned NaN or Inf logits on finite input. Check its weights{wider}.")
     return logits
+
+
+def _example_of(output: object) -> str:
+    """A target function for an output that is no logits: the mean of class 0 where it is maps, else dots."""
+    place, dims = "y", getattr(output, "ndim", 0)
+    if isinstance(output, dict):
+        place, dims = next(
+            ((f"y[{key!r}]", one.dim()) for key, one in output.items() if isinstance(one, Tensor)), ("y", 0)
+        )
+    elif isinstance(output, tuple | list) and output and isinstance(output[0], Tensor):
+        place, dims = "y[0]", output[0].dim()
+    mean = f".mean(dim={tuple(range(1, dims - 1))})" if dims > 2 else ""
+    return f"lambda y: {place}[:, 0]{mean}" if dims > 1 else "lambda y: ..."
 
 
 def failed(error: Exception, module: nn.Module, inputs: Tensor, network: str, runs_on: Callable[[Tensor], bool]):

@@ -9,7 +9,7 @@ from camlib.layers import Survey
 
 
 class NetworkWarning(UserWarning):
-    """The logits of a picture depend on more than the picture; the message says on what, and what to do."""
+    """The logits depend on more than the picture, or not on it; the message says on what, and what to do."""
 
 
 class RandomNetworkWarning(NetworkWarning):
@@ -20,6 +20,10 @@ class BatchDependentWarning(NetworkWarning):
     """The logits of a picture depend on the other pictures of its batch."""
 
 
+class BlindNetworkWarning(NetworkWarning):
+    """The logits do not depend on the picture at all."""
+
+
 def warn_about(survey: Survey, network: str) -> None:
     """Say once for every survey what makes explanations of this network less certain than they look."""
     if survey.random:
@@ -28,6 +32,14 @@ def warn_about(survey: Survey, network: str) -> None:
             f"functional.dropout without training=self.training, or for modules in a plain list, which eval() does not "
             f"reach. Its explanations differ from call to call; average several.",
             RandomNetworkWarning,
+            stacklevel=outside_stacklevel(),
+        )
+    if survey.blind:
+        warnings.warn(
+            f"{network} gives quite different pictures the same logits, to the last bit: what it answers does not "
+            f"depend on the picture, so no map of it means anything. Look for weights that are all zero, a ReLU that "
+            f"is never positive, or a constant in its forward.",
+            BlindNetworkWarning,
             stacklevel=outside_stacklevel(),
         )
     if survey.batch_matters:

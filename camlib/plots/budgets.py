@@ -57,11 +57,21 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
     for ax in axes.flat[: len(places)]:
         ax.set_ylim(min(low for low, _ in drawn), max(high for _, high in drawn))
     _expectations(axes.flat[len(places)], rows[rows["part"] == part], places, titles, part)
-    for ax in axes.flat[count:]:
-        ax.remove()
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    made.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=3)
+    for ax in axes[:, 1:].flat[: len(places) - lines]:
+        ax.set_ylabel("")
+    _legend(made, axes.flat[0], list(axes.flat[count:]))
     return made
+
+
+def _legend(made: Figure, ax: Axes, spare: list[Axes]) -> None:
+    """The legend of the lines, in a panel that is not needed, else under all panels."""
+    handles, labels = ax.get_legend_handles_labels()
+    for empty in spare:
+        empty.set_axis_off()
+    if spare:
+        spare[0].legend(handles, labels, loc="center left", title="how masks are chosen", handlelength=3)
+    else:
+        made.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=3)
 
 
 def _curves(ax: Axes, rows: Any, title: str) -> None:
@@ -98,6 +108,6 @@ def _expectations(
     ax.plot([low, high], [low, high], color="0.4", linewidth=0.8, zorder=0)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set(xlim=(low, high), ylim=(low, high), title=f"K/{part}: expected, true error")
+    ax.set(xlim=(low, high), ylim=(low, high), title=f"at K/{part} the error is known")
     ax.set(xlabel="expected 1 \N{MINUS SIGN} r", ylabel="true 1 \N{MINUS SIGN} r")
     ax.legend(fontsize=SMALL, loc="upper left", borderaxespad=0.2, handletextpad=0.1, labelspacing=0.2)

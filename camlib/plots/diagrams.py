@@ -19,6 +19,7 @@ from camlib.plots.look import (
     TIMES,
     WIDTH,
     fixed_layout,
+    headline,
     text_width,
 )
 
@@ -49,7 +50,7 @@ def network_diagram(
     while drawing.width > WIDTH and scale > 0.5:
         scale *= 0.95
         drawing = _Blocks(groups, palette, scale)
-    room = 0.35 if title else 0.0
+    room = 0.38 if title else 0.0
     figure = plt.figure(figsize=(WIDTH, drawing.height + room), layout=fixed_layout())
     ax = figure.add_axes((0, 0, 1, drawing.height / (drawing.height + room)))
     drawing.draw(ax)
@@ -58,8 +59,7 @@ def network_diagram(
         loc="upper right",
         ncols=len(kinds),
     )
-    if title:
-        figure.suptitle(title)
+    headline(figure, title or "")
     return figure
 
 
@@ -126,7 +126,7 @@ class _Blocks:
     @staticmethod
     def _text(group: list[tuple[str, tuple[int, ...], str]]) -> str:
         """Names and shape of a group."""
-        names = group[0][0] if len(group) == 1 else f"{group[0][0]} … {group[-1][0]}"
+        names = _named(group[0][0], group[-1][0])
         channels, *size = group[0][1]
         return f"{names}\n{TIMES.join(map(str, (*size, channels)))}"
 
@@ -139,6 +139,14 @@ class _Blocks:
         spare = (WIDTH - self.width) / 2
         ax.set(xlim=(-spare, self.width + spare), ylim=(self.bottom, self.top), aspect="equal")
         ax.axis("off")
+
+
+def _named(first: str, last: str) -> str:
+    """A layer, or a range of them: "conv 1–2" for names that differ by a number behind a space, else "a … b"."""
+    (word, _, number), (other, _, end) = first.rpartition(" "), last.rpartition(" ")
+    if first == last:
+        return first
+    return f"{first}–{end}" if word and word == other and number.isdigit() and end.isdigit() else f"{first} … {last}"
 
 
 def _cuboid(ax: Axes, x: float, y: float, width: float, height: float, depth: float, color: str) -> None:

@@ -1,77 +1,97 @@
-"""How many times faster, and whether an aim is reached: bars in groups, one panel a network."""
+"""How many times faster, and whether an aim is reached: dots in groups, one panel a network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from camlib.plots.look import COLORS, PLAIN, figure
+from camlib.plots.look import COLORS, QUIET, SMALL, TIMES, figure, headline
 
-REACHED, MISSED = "#00664B", "#B03A00"
-_INKS = ("#000000", *(COLORS[i] for i in (0, 1, 2, 3, 4, 5)))
-_ROW, _HEAD, _FOOT = 0.3, 1.0, 1.1
-Place = dict[tuple[str, str, str], float]
+REACHED, MISSED, FREE = COLORS[0], COLORS[1], "#8A8A8A"
+"""Colors of an aim that is reached, of one that is missed, and of what has no aim."""
+_ROW, _HEAD, _FOOT = 0.27, 0.85, 0.75
+_REACH = (0.1, 2000.0)
+Key = tuple[str, str, str]
 
 
-def factor_figure(rows: pd.DataFrame, titles: Mapping[str, str], against: Mapping[str, str], title: str) -> Figure:
-    """Horizontal bars from 1 on a logarithmic axis, their numbers and ✓ or ✗ at the right, aims as ticks.
+def factor_figure(
+    rows: pd.DataFrame, titles: Mapping[str, str], against: Mapping[str, str], title: str, note: str = ""
+) -> Figure:
+    """Dots on a logarithmic axis with a line from 1 and their number beside them, aims as ticks, one panel a network.
 
     Args:
-        rows: group, what, against, network, factor, aim and met (True, False or None), one row a bar, such as
+        rows: group, what, against, network, factor, aim and met (True, False or None), one row a dot, such as
             :func:`camlib.compendium.bench.aims.judged` makes it; larger factors are better.
         titles: of the panels, by network, in their order.
-        against: what the legend calls each kind of bar, in its order; each has its own color.
-        title: over all panels, the finding.
+        against: the name of each rival; it stands behind ``what`` in a group that has several.
+        title, note: over all panels, the finding and what a reader must know to see it.
 
     Raises ValueError for a row whose ``against`` has no name.
     """
     if unnamed := set(rows["against"]) - set(against):
         raise ValueError(f"{sorted(unnamed)} have no name in against={dict(against)!r}.")
-    colors = dict(zip(against, _INKS, strict=False))
     keys = list(rows[["group", "what", "against"]].drop_duplicates().itertuples(index=False, name=None))
     groups = list(dict.fromkeys(group for group, *_ in keys))
-    places = {key: i + 0.9 * groups.index(key[0]) for i, key in enumerate(keys)}
-    made = figure(_HEAD + _FOOT + _ROW * (max(places.values()) + 1))
+    places = {key: i + 1.25 * groups.index(key[0]) for i, key in enumerate(keys)}
+    made = figure(_HEAD + _FOOT + _ROW * (max(places.values()) + 2))
     axes = made.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     for ax, (network, words) in zip(axes, titles.items(), strict=True):
-        _draw(ax, rows[rows["network"] == network], places, colors)
-        ax.set_title(words)
-    _name_rows(axes[0], places, groups)
-    shown = [Patch(color=colors[name], label=words) for name, words in against.items() if name in set(rows["against"])]
-    marks = ((REACHED, "aim, reached ✓"), (MISSED, "aim, missed ✗"))
-    shown += [Line2D([], [], color=color, linewidth=2.2, label=words) for color, words in marks]
+        for row in rows[rows["network"] == network].itertuples():
+            _draw(ax, row, places[row.group, row.what, row.against])
+        ax.axvline(1, color="0.35", linewidth=0.9, zorder=1)
+        ax.set(xscale="log", xlim=_REACH, title=words, xlabel="times as fast (or as small)")
+        ax.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+        ax.minorticks_off()
+        ax.grid(False, axis="y")
+        ax.spines["left"].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+    _name_rows(axes[0], places, groups, against)
+    shown = [
+        Line2D([], [], color=color, marker="o", linewidth=2, markersize=6, markerfacecolor=face, label=words)
+        for color, face, words in (
+            (REACHED, REACHED, "aim reached"),
+            (MISSED, "white", "aim missed"),
+            (FREE, FREE, "no aim set"),
+        )
+    ]
+    shown.append(Line2D([], [], color="black", marker="|", markersize=9, markeredgewidth=1.6, linewidth=0, label="aim"))
     made.legend(handles=shown, loc="outside lower center", ncols=4)
-    made.suptitle(title)
+    headline(made, title, note)
     return made
 
 
-def _draw(ax: Axes, rows: pd.DataFrame, places: Place, colors: Mapping[str, str]) -> None:
-    """The bars of one network."""
-    for row in rows.itertuples():
-        y, judged = places[row.group, row.what, row.against], row.met is not None
-        ink = (REACHED if row.met else MISSED) if judged else "0.25"
-        ax.barh(y, row.factor - 1, left=1, color=colors[row.against], height=0.72)
-        mark = {True: "  ✓", False: "  ✗"}.get(row.met, "")
-        at = {"va": "center", "transform": ax.get_yaxis_transform(), "fontsize": PLAIN}
-        ax.text(1.03, y, f"{row.factor:.3g}{mark}", color=ink, **at)
-        if judged:
-            ax.plot([row.aim] * 2, [y - 0.46, y + 0.46], color=ink, linewidth=2.2)
-    ax.axvline(1, color="0.3", linewidth=0.8)
-    ax.set(xscale="log", xlim=(0.12, 600), xlabel="times as fast (or as small)")
-    ax.set_xticks([0.2, 1, 10, 100], ["0.2", "1", "10", "100"])
-    ax.minorticks_off()
+def in_digits(factor: float) -> str:
+    """A factor with two digits that count: 0.90, 1.6, 18, 340."""
+    if factor >= 10:
+        return f"{round(factor, -1 if factor >= 100 else 0):.0f}"
+    return f"{factor:.2f}" if factor < 1 else f"{factor:.1f}"
 
 
-def _name_rows(ax: Axes, places: Place, groups: list[str]) -> None:
-    """Names of the rows at the left, and over the first of each group the group's."""
-    ax.set_yticks(list(places.values()), [what for _, what, _ in places])
-    ax.set_ylim(max(places.values()) + 0.6, -1.2)
+def _draw(ax: Axes, row: object, y: float) -> None:
+    """One dot, its line from 1, its number and its aim."""
+    judged = row.met is not None
+    color = (REACHED if row.met else MISSED) if judged else FREE
+    ax.plot([1, row.factor], [y, y], color=color, linewidth=2.2, solid_capstyle="butt", zorder=2)
+    if judged:
+        ax.plot(row.aim, y, "|", color="black", markersize=11, markeredgewidth=1.6, zorder=3)
+    face = "white" if judged and not row.met else color
+    ax.plot(row.factor, y, "o", color=color, markerfacecolor=face, markeredgewidth=1.6, markersize=6, zorder=4)
+    ends = max(row.factor, row.aim if judged else 1.0, 1.0)
+    place = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL, "color": "#222222"}
+    ax.annotate(f"{in_digits(row.factor)}{TIMES.strip()}", (ends, y), (8, 0), **place)
+
+
+def _name_rows(ax: Axes, places: Mapping[Key, float], groups: Sequence[str], against: Mapping[str, str]) -> None:
+    """Names of the rows at the left, with the rival where a group has several, and over each group its own."""
+    rivals = {group: {rival for name, _, rival in places if name == group} for group in groups}
+    named = [f"{what} · {against[rival]}" if len(rivals[group]) > 1 else what for group, what, rival in places]
+    ax.set_yticks(list(places.values()), named)
+    ax.set_ylim(max(places.values()) + 0.7, -1.5)
     for group in groups:
         top = min(y for key, y in places.items() if key[0] == group)
-        where = {"ha": "right", "va": "center", "transform": ax.get_yaxis_transform()}
-        ax.text(-0.03, top - 0.85, group, fontweight="bold", **where)
+        where = {"ha": "right", "va": "center", "transform": ax.get_yaxis_transform(), "color": QUIET}
+        ax.text(-0.02, top - 1.0, group, fontweight="bold", fontsize=SMALL, **where)

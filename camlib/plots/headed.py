@@ -53,5 +53,5 @@ def headed_grid(
     place = {"transform": panels[1].transAxes, "va": "center", "fontsize": PLAIN}
     panels[1].text(0.03, 0.5, wrap(text, room, PLAIN), **place)
     for ax, label in zip(panels[columns : 2 * columns], column_labels or (), strict=False):
-        ax.set_title(method_title(label), fontsize=PLAIN, pad=3)
+        ax.set_title(method_title(label), fontsize=PLAIN, pad=3, loc="center", fontweight="bold")
     return made

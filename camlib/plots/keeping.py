@@ -39,7 +39,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as JSON, with the versions that made it."""
     made_with = {name: _version(name) for name in ("camlib", "torch", "torchvision")}
     text = json.dumps(plain({**record, "made with": made_with}), indent=1, ensure_ascii=False, allow_nan=False)
-    write(path, (text + "\n").encode())
+    write(path, (text + "\n").encode(errors="backslashreplace"))  # names of files may be no Unicode
 
 
 def _version(name: str) -> str | None:
@@ -68,7 +68,10 @@ def plain(value: Any) -> Any:
 
 def write(path: Path, content: bytes) -> None:
     """Write under another name of this process and thread, then rename: a file is whole or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{str(path.parent)!r} is no folder that can be written: {error.strerror}.") from error
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         temporary.write_bytes(content)

@@ -11,13 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from camlib.plots.look import COLORS, WIDTH
+from camlib.plots.look import COLORS, QUIET, SMALL, WIDTH
+from camlib.plots.look import headline as put_headline
 from camlib.plots.methods import method_style
 
 SIGNED, UNSIGNED, FINISHED = "weights keep their sign", "weights have no sign", "no weights: a finished map"
 GROUPS = (SIGNED, UNSIGNED, FINISHED)
 """What a method's weights are: drawn as a hollow marker, a full one, a small pale one."""
-_FORBIDDEN, _QUIET = "#E9E4DC", "0.55"
+_FORBIDDEN, _QUIET = "#EFEBE4", "0.55"
+_SMALL = {SIGNED: (COLORS[0], "white"), UNSIGNED: (COLORS[1], COLORS[1]), FINISHED: ("#8A8A8A", "#DDDDDD")}
+"""Color and face of a method in the small panels, by what its weights are."""
 
 
 def law_chart(
@@ -45,7 +48,7 @@ def law_chart(
     if lacking := sorted(set(points["method"]) - set(titles) | (set(methods) - set(groups))):
         raise ValueError(f"{lacking} have no title or no group; give both for every method of points.")
     figure = plt.figure(figsize=(WIDTH, 8.0), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(5.6, 2.2))
+    upper, lower = figure.subfigures(2, 1, height_ratios=(5.6, 2.1))
     axes = upper.subplots(1, 3, width_ratios=(4, 4, 2.15))
     for ax, layer, name in zip(axes, ("last", "inner"), ("last layer", "an inner layer"), strict=False):
         part = points[points["layer"] == layer]
@@ -54,22 +57,31 @@ def law_chart(
             _spread(ax, part[part["method"] == method], groups[method], method)
         if pair:
             _arrow(ax, part, pair, note if layer == "last" else "")
-        ax.set(title=f"{name}, mean and range of {part['network'].nunique()} networks", xlabel="similarity to ΣM")
+        ax.set(title=f"{name}: mean and range of {part['network'].nunique()} networks", xlabel="similarity to ΣM")
     axes[0].set_ylabel("similarity between the maps of two classes")
     axes[0].text(0.97, -0.46, "geometry\nforbids", ha="right", va="bottom", color="0.4", fontsize=9)
     axes[0].text(-0.36, 0.98, "up here: one map\nfor both classes", va="top", color="0.3", fontsize=9)
     axes[0].text(-0.36, -0.46, "down here:\na map for each class", va="bottom", color="0.3", fontsize=9)
     _legend(axes[2], methods, titles, groups)
-    small = lower.subplots(1, len(networks), sharey=True)
-    for ax, (network, name) in zip(np.atleast_1d(small), networks.items(), strict=True):
-        _plane(ax)
-        part = points[(points["layer"] == "last") & (points["network"] == network)]
-        for line in part.itertuples():
-            ax.plot(line.alike_sum, line.alike_class, **_marker(line.method, groups[line.method], 0.6))
-        ax.set_title(name, fontsize=9)
-    lower.supxlabel("the last layer of each network: similarity to ΣM", fontsize=10)
-    _headline(figure, headline)
+    _by_network(lower, points[points["layer"] == "last"], networks, groups)
+    put_headline(figure, headline)
     return figure
+
+
+def _by_network(lower: Any, points: Any, networks: Mapping[str, str], groups: Mapping[str, str]) -> None:
+    """The plane once more for each network, small: hollow blue for weights with a sign, full vermilion without."""
+    small = lower.subplots(1, len(networks), sharey=True, sharex=True, squeeze=False)[0]
+    for ax, (network, name) in zip(small, networks.items(), strict=True):
+        _plane(ax)
+        ax.grid(False)
+        for line in points[points["network"] == network].itertuples():
+            color, face = _SMALL[groups[line.method]]
+            look = {"color": color, "markerfacecolor": face, "markersize": 5, "markeredgewidth": 1.1, "linestyle": ""}
+            ax.plot(line.alike_sum, line.alike_class, marker="o", **look)
+        ax.set(xticks=[0, 1], yticks=[0, 1])
+        ax.set_title(name, fontsize=SMALL)
+    words = "each network, last layer: blue rings keep their sign, vermilion dots have none, gray are finished maps"
+    lower.supxlabel(words, fontsize=SMALL, color=QUIET)
 
 
 def bound_chart(
@@ -105,7 +117,7 @@ def bound_chart(
     known = list(dict.fromkeys(frame["method"]))
     marks = [Line2D([], [], label=titles[name], **_marker(name, groups[name], 0.7)) for name in known]
     figure.legend(handles=marks, loc="outside lower center", ncols=min(4, len(known)), fontsize=9)
-    _headline(figure, headline)
+    put_headline(figure, headline)
     return figure
 
 
@@ -122,30 +134,38 @@ def removal_chart(
         metric: what the axes call it.
         headline: the finding, above the figure.
 
-    A color is a head, a marker a method: maps behind ΣM lose, maps ahead of it win, where the removal only amplifies.
+    A mark is a method on one head; those that lose most are named by their head. Maps behind ΣM lose, maps ahead of
+    it win, where the removal only amplifies.
     """
-    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 5.0), layout="constrained", sharey=True)
-    heads, methods = list(dict.fromkeys(frame["head"])), [n for n in titles if n in set(frame["method"])]
-    colors = dict(zip(heads, COLORS, strict=False))
-    for ax, (kind, title) in zip(np.atleast_1d(axes), panels.items(), strict=True):
-        for line in frame[frame["kind"] == kind].itertuples():
-            look = {"color": colors[line.head], "marker": method_style(line.method).marker}
-            ax.plot([line.ahead] * 2, [line.low, line.high], color=look["color"], linewidth=0.8, alpha=0.6)
-            ax.plot(
-                line.ahead, line.gain, linestyle="", markersize=8, markeredgecolor="white", markeredgewidth=0.4, **look
-            )
-        ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-        ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    figure, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 5.0), layout="constrained", sharey=True, squeeze=False)
+    axes = axes[0]
+    methods = [name for name in titles if name in set(frame["method"])]
+    for ax, (kind, title) in zip(axes, panels.items(), strict=True):
+        part = frame[frame["kind"] == kind]
+        for line in part.itertuples():
+            style = method_style(line.method)
+            ax.plot([line.ahead] * 2, [line.low, line.high], color=style.color, linewidth=0.8, alpha=0.6)
+            look = {"color": style.color, "marker": style.marker, "markersize": 10 if style.marker == "*" else 8}
+            ax.plot(line.ahead, line.gain, linestyle="", markeredgecolor="white", markeredgewidth=0.5, **look)
+        ax.axhline(0, color="0.35", linewidth=0.9, zorder=1)
+        ax.axvline(0, color="0.35", linewidth=0.9, zorder=1)
         ax.set(title=title, xlabel=f"{metric}: published map minus ΣM")
         _sides(ax)
-    np.atleast_1d(axes)[0].set_ylabel(f"{metric}: projected minus published")
-    _headline(figure, headline)
-    of_heads = [Line2D([], [], color=colors[name], marker="o", linestyle="", label=name) for name in heads]
-    markers = {titles[name]: method_style(name).marker for name in methods}
-    of_methods = [Line2D([], [], color="0.3", marker=m, linestyle="", label=name) for name, m in markers.items()]
-    figure.legend(handles=of_heads, loc="outside lower center", ncols=7, fontsize=9, columnspacing=1.2)
-    np.atleast_1d(axes)[-1].legend(handles=of_methods, loc="lower right", ncols=2, fontsize=9)
+        _name_losers(ax, part)
+    axes[0].set_ylabel(f"{metric}: projected minus published")
+    put_headline(figure, headline)
+    shown = {name: method_style(name) for name in methods}
+    marks = [Line2D([], [], color=s.color, marker=s.marker, ls="", ms=8, label=titles[n]) for n, s in shown.items()]
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks))
     return figure
+
+
+def _name_losers(ax: Axes, part: Any) -> None:
+    """The head, once, beside the marks of each head that loses."""
+    losers = part[(part["ahead"] < 0) & (part["high"] < 0)]
+    for head, lines in losers.groupby("head", sort=False):
+        most = lines.loc[lines["gain"].idxmin()]
+        ax.annotate(head, (most["ahead"], most["gain"]), (8, -4), textcoords="offset points", fontsize=SMALL)
 
 
 def agreement_chart(
@@ -158,39 +178,45 @@ def agreement_chart(
     """Metrics by how well they order methods as the causes do: one dot a network, its interval, one panel a kind.
 
     ``frame``: columns panel, name (of the metric), network, mean, low, high, blind (True where the class-blind sum
-    beats Grad-CAM): a full dot, or a ring where it does. Rows are ordered by their mean over networks, best on top.
-    ``headline`` is the finding, above the figure.
+    beats Grad-CAM): a full blue dot, or a vermilion ring where it does; the bar is the mean over networks. Rows are
+    ordered by it, best on top. ``headline`` is the finding, above the figure.
     """
     order = {name: list(_by_mean(frame[frame["panel"] == name])) for name in panels}
-    heights = [len(order[name]) + 1.5 for name in panels]
+    heights = [len(order[name]) + 1.2 for name in panels]
+    size = (WIDTH, 0.38 * sum(heights) + 1.3)
     figure, axes = plt.subplots(
-        len(panels),
-        1,
-        figsize=(WIDTH, 0.42 * sum(heights) + 1.3),
-        layout="constrained",
-        sharex=True,
-        height_ratios=heights,
+        len(panels), 1, figsize=size, layout="constrained", sharex=True, height_ratios=heights, squeeze=False
     )
-    colors = dict(zip(networks, COLORS, strict=False))
-    for ax, panel in zip(np.atleast_1d(axes), panels, strict=True):
+    for ax, panel in zip(axes[:, 0], panels, strict=True):
         part, names = frame[frame["panel"] == panel], order[panel]
         for number, network in enumerate(networks):
             for line in part[part["network"] == network].itertuples():
-                y = names.index(line.name) + (number - (len(networks) - 1) / 2) * 0.1
-                ax.plot([line.low, line.high], [y, y], color=colors[network], linewidth=1, alpha=0.7)
-                face = "white" if line.blind else colors[network]
-                ax.plot(line.mean, y, "o", color=colors[network], markerfacecolor=face, markersize=4.5)
-        ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
-        ax.set(yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6))
+                _agreement(ax, line, names.index(line.name) + (number - (len(networks) - 1) / 2) * 0.1)
+        means = [part.loc[part["name"] == name, "mean"].mean() for name in names]
+        ax.plot(means, range(len(names)), color="black", **_MEAN)
+        ax.axvline(0, color="0.35", linewidth=0.9, zorder=1)
+        ax.set(yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6), title=panel)
         ax.set_yticklabels(names)
-        ax.set_title(panel, loc="left")
-    np.atleast_1d(axes)[-1].set_xlabel(xlabel)
-    _headline(figure, headline)
-    marks = [Line2D([], [], color=colors[n], marker="o", linestyle="", label=title) for n, title in networks.items()]
-    ring = {"color": "0.3", "marker": "o", "linestyle": "", "markerfacecolor": "white"}
-    marks += [Line2D([], [], label="ring: the class-blind ΣM beats Grad-CAM", **ring)]
-    figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9)
+        ax.grid(False, axis="y")
+    axes[-1, 0].set_xlabel(xlabel)
+    put_headline(figure, headline)
+    marks = [
+        Line2D([], [], color=COLORS[0], marker="o", ms=5, lw=1, label="one network, 95 % interval"),
+        Line2D([], [], color=COLORS[1], marker="o", mfc="white", ms=5, lw=1, label="the class-blind ΣM beats Grad-CAM"),
+        Line2D([], [], color="black", label="mean over networks", **_MEAN),
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=3)
     return figure
+
+
+_MEAN = {"marker": "|", "linestyle": "", "markersize": 17, "markeredgewidth": 1.8}
+
+
+def _agreement(ax: Axes, line: Any, y: float) -> None:
+    """One network's agreement with its interval."""
+    color = COLORS[1] if line.blind else COLORS[0]
+    ax.plot([line.low, line.high], [y, y], color=color, linewidth=0.9, alpha=0.6)
+    ax.plot(line.mean, y, "o", color=color, markerfacecolor="white" if line.blind else color, markersize=4.5)
 
 
 def _sides(ax: Axes) -> None:
@@ -203,11 +229,6 @@ def _sides(ax: Axes) -> None:
     if low < -0.25 * (high - low):
         ax.text(-0.01 * (high - low), 0.99, "behind ΣM", ha="right", **place)
     ax.set_xlim(low, high)
-
-
-def _headline(figure: Figure, text: str) -> None:
-    if text:
-        figure.suptitle(text, fontsize=12, fontweight="bold")
 
 
 def _by_mean(part: Any) -> Sequence[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
+from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.textpath import TextPath
 
@@ -21,8 +22,20 @@ WIDTH, DPI = 10.0, 144
 """Inches and dots an inch of every figure: 1440 pixels, shown at 720, so a point of text is one displayed pixel."""
 
 
-SMALLEST, SMALL, PLAIN, LARGE = 9.0, 9.0, 10.0, 12.0
-"""Points of text: the smallest allowed; notes, ticks and legends; labels and titles; the title of a figure."""
+SMALLEST, SMALL, PLAIN, LARGE = 9.0, 9.0, 10.0, 13.0
+"""Points of text: the smallest allowed; notes, ticks and legends; labels and titles; the headline of a figure."""
+
+
+FONTS = ("Inter", "DejaVu Sans")
+"""Families of all texts: the first lies in ``fonts/`` under its license, OFL.txt; the second has the rarer signs."""
+
+
+QUIET, GRID, EDGE = "#5F5F5F", "#E8E8E8", "#B0B0B0"
+"""Grays: of notes, of the lines of a grid, of axes."""
+
+
+MARGIN = 0.06
+"""Inches between the edge of a figure and what is in it."""
 
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -41,16 +54,43 @@ Box = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in pixels of the picture, half-open."""
 
 
+_TICKS = {"color": EDGE, "labelcolor": "#333333", "major.size": 3.0, "minor.size": 0.0, "major.width": 0.8}
+
+
+def _add_fonts() -> None:
+    """Make the fonts beside this file known to matplotlib."""
+    for path in sorted(Path(__file__).with_name("fonts").glob("*.ttf")):
+        fontManager.addfont(path)
+
+
+_add_fonts()
+
+
 def style() -> None:
-    """Set the look of all figures once: legible sizes, true minus signs, no top and right spines."""
-    sns.set_theme(style="ticks", font="DejaVu Sans", palette=list(COLORS))
+    """Set the look of all figures once: one font, legible sizes, true minus signs, thin lines, no boxes."""
+    sns.set_theme(style="ticks", palette=list(COLORS))
     plt.rcParams.update(
         {
             "figure.dpi": 100,
             "figure.figsize": (WIDTH, 4.0),
             "figure.constrained_layout.use": True,
+            "font.family": list(FONTS),
             "font.size": PLAIN,
+            "mathtext.fontset": "custom",
+            **{f"mathtext.{kind}": "Inter" for kind in ("rm", "sf", "tt", "cal")},
+            "mathtext.it": "Inter:italic",
+            "mathtext.bf": "Inter:bold",
+            "mathtext.bfit": "Inter:bold",
+            "mathtext.fallback": "stixsans",
             "axes.titlesize": PLAIN,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.edgecolor": EDGE,
+            "axes.grid": True,
+            "axes.axisbelow": True,
+            "grid.color": GRID,
+            "grid.linewidth": 0.7,
+            **{f"{axis}tick.{key}": value for axis in "xy" for key, value in _TICKS.items()},
             "axes.labelsize": PLAIN,
             "xtick.labelsize": SMALL,
             "ytick.labelsize": SMALL,
@@ -58,6 +98,7 @@ def style() -> None:
             "legend.title_fontsize": SMALL,
             "legend.frameon": False,
             "figure.titlesize": LARGE,
+            "figure.titleweight": "bold",
             "figure.labelsize": PLAIN,
             "axes.spines.top": False,
             "axes.spines.right": False,
@@ -80,11 +121,34 @@ def figure(height: float) -> Figure:
 
 
 def fit(made: Figure) -> Figure:
-    """The figure at the design width, its height in proportion; texts keep their size. It may fit already."""
+    """The figure at the design width, its height in proportion, its title a headline; texts keep their size."""
     width, height = made.get_size_inches()
     if abs(width - WIDTH) > 1e-6:
         made.set_size_inches(WIDTH, height * WIDTH / width)
+    if made.get_suptitle() and made.texts:
+        title = next(text for text in made.texts if text.get_text() == made.get_suptitle())
+        title.set(x=MARGIN / WIDTH, ha="left", fontweight="bold", fontsize=LARGE)
+        title.set_text(wrap(title.get_text(), WIDTH - 2 * MARGIN, LARGE, "bold"))
     return made
+
+
+def headline(made: Figure, text: str, note: str = "") -> None:
+    """The finding, bold at the upper left of a figure, and under it, in gray, what a reader must know to see it.
+
+    Figures with a constrained layout leave room for both.
+    """
+    if not text:
+        return
+    room, height = WIDTH - 2 * MARGIN, made.get_size_inches()[1]
+    head, note = wrap(text, room, LARGE, "bold"), wrap(note, room, PLAIN)
+    place = {"x": MARGIN / WIDTH, "ha": "left", "va": "top"}
+    blank = "\n " * (note.count("\n") + 1) if note else ""
+    free = isinstance(made.get_layout_engine(), PlaceHolderLayoutEngine)
+    fixed = {"y": 1 - MARGIN / height} if free else {}  # a layout of its own finds the height itself
+    made.suptitle(head + blank, fontsize=LARGE, fontweight="bold", **place, **fixed)
+    if note:
+        level = 1 - (MARGIN + text_height(head, LARGE)) / height
+        made.text(y=level, s=note, fontsize=PLAIN, color=QUIET, **place)
 
 
 def signs(text: str) -> str:
@@ -112,10 +176,14 @@ def ink(value: float, norm: Normalize, cmap: str) -> str:
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
 
 
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Width in inches of the longest line, in the font that figures have now."""
+    return _text_width(text, size, weight, tuple(plt.rcParams["font.family"]))
+
+
 @cache
-def text_width(text: str, size: float) -> float:
-    """Width in inches of the longest line."""
-    font = FontProperties(family="DejaVu Sans", size=size)
+def _text_width(text: str, size: float, weight: str, family: tuple[str, ...]) -> float:
+    font = FontProperties(family=list(family), size=size, weight=weight)
     return max(
         (TextPath((0, 0), line, prop=font).get_extents().width / 72 for line in text.split("\n") if line.strip()),
         default=0.0,
@@ -127,14 +195,14 @@ def text_height(text: str, size: float) -> float:
     return 0.0 if not text else (text.count("\n") + 1) * size * 1.25 / 72 + 0.06
 
 
-def wrap(text: str, width: float, size: float) -> str:
+def wrap(text: str, width: float, size: float, weight: str = "normal") -> str:
     """Text broken after words and hyphens, never in a formula, into lines of ``width`` inches; given breaks stay."""
     lines: list[str] = []
     for paragraph in text.split("\n") if text else []:
         line = ""
         for gap, word in re.findall(r"(\s*)((?:\$[^$]*\$|[^\s$])+?-(?=\w)|(?:\$[^$]*\$|\S)+)", paragraph):
             longer = f"{line}{' ' if gap and line else ''}{word}"
-            if line and text_width(longer, size) > width:
+            if line and text_width(longer, size, weight) > width:
                 lines.append(line)
                 longer = word
             line = longer

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke
 
 from camlib.plots.arrays import array, rgb
-from camlib.plots.look import BOX_COLOR, SMALL, Box, aspect, is_explanation, scale, signs, wrap
+from camlib.plots.look import BOX_COLOR, QUIET, SMALL, Box, aspect, is_explanation, scale, signs
 from camlib.plots.methods import method_title
 from camlib.plots.overlays import CONTOUR, HALF, OPACITY, colored, contour_level
 from camlib.plots.tiles import Tiles, texts_like
@@ -76,6 +76,7 @@ def grid(
     opacity: float = OPACITY,
     bar_label: str = "",
     titles: Sequence[Sequence[str | None]] | None = None,
+    note: str = "",
 ) -> Figure:
     """Matrix of pictures with row labels on the left, column labels on top and one color bar.
 
@@ -85,6 +86,7 @@ def grid(
     short texts under the cells, ``titles`` texts over them in place of ``column_labels``, ``boxes`` rectangles in them,
     all shaped like ``cells``. Names of methods in labels
     are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
+    ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it.
     Raises ValueError where labels, notes or boxes do not match the cells.
     """
     if not len(cells) or not max(len(row) for row in cells):
@@ -96,7 +98,18 @@ def grid(
     above[0] = [method_title(text) for text in column_labels] if column_labels else above[0]
     labels = None if row_labels is None else [method_title(label) for label in row_labels]
     return _matrix(
-        cells, above, texts_like(cells, notes), boxes, limits, labels, cell, suptitle, opacity, colorbar, bar_label
+        cells,
+        above,
+        texts_like(cells, notes),
+        boxes,
+        limits,
+        labels,
+        cell,
+        suptitle,
+        opacity,
+        colorbar,
+        bar_label,
+        note,
     )
 
 
@@ -159,6 +172,7 @@ def _matrix(
     opacity: float,
     colorbar: bool,
     bar_label: str = "",
+    note: str = "",
 ) -> Figure:
     """Tiles with their contents, texts and boxes, and one bar if anything in them has heat."""
     heated = [content for row in cells for content in row if _has_heat(content)]
@@ -169,6 +183,7 @@ def _matrix(
         labels=labels,
         cell=cell,
         title=title,
+        note=note,
         bar=colorbar and bool(heated),
     )
     figure = tiles.make()
@@ -178,7 +193,9 @@ def _matrix(
             _draw_boxes(tiles.axes[r, c], boxes[r][c] if boxes is not None else None)
     if tiles.bar:
         limits = _around_zero(np.array([heat.min() for heat in map(_heat, heated)]).max(keepdims=True), limits)
-        _draw_bar(tiles.bar_panel(), is_explanation(heated[0]), limits, opacity, bar_label)
+        ticks = _bar_ticks(limits)
+        panel = tiles.bar_panel(list(ticks.values())[-1])
+        _draw_bar(panel, is_explanation(heated[0]), limits, opacity, ticks, bar_label)
     return figure
 
 
@@ -242,26 +259,35 @@ def _title(explanation: Any) -> str:
     return "\n".join([*lines, "degenerate"] if explanation.degenerate else lines)
 
 
-def _draw_bar(ax: Axes, over: bool, limits: tuple[float, float] | None, opacity: float, label: str) -> None:
+def _bar_ticks(limits: tuple[float, float] | None) -> dict[float, str]:
+    """What is written under the two ends and the middle of the bar."""
+    if limits is None:
+        return {0.0: "min", 1.0: "max"}
+    low, high = limits
+    return {value: signs(f"{value:g}") for value in (low, (low + high) / 2, high)}
+
+
+def _draw_bar(
+    ax: Axes,
+    over: bool,
+    limits: tuple[float, float] | None,
+    opacity: float,
+    ticks: dict[float, str],
+    label: str,
+) -> None:
     """One bar for all maps, as they look on a gray photograph if they are overlays, with the contour at its place."""
     low, high = limits or (0.0, 1.0)
-    values = np.linspace(low, high, 256)[:, None]
+    values = np.linspace(low, high, 256)[None]
     if over:
-        shown = colored(np.full((256, 1, 3), 0.7), np.repeat(values, 1, axis=1), opacity)
+        shown = colored(np.full((1, 256, 3), 0.7), values, opacity)
     else:
         norm, colors = scale(values, (low, high), None)
         shown = matplotlib.colormaps[colors](norm(values))[..., :3]
-    ax.imshow(shown, origin="lower", aspect="auto", extent=(0, 1, low, high))
+    ax.imshow(shown, aspect="auto", extent=(low, high, 0, 1))
     if over:
-        ax.axhline(HALF * high, color=CONTOUR, lw=0.9)
-    ax.yaxis.tick_right()
-    ax.yaxis.set_label_position("right")
-    middle = (low + high) / 2
-    ticks = (
-        {low: "min", high: "max"} if limits is None else {value: signs(f"{value:g}") for value in (low, middle, high)}
-    )
-    ax.set_yticks(list(ticks), list(ticks.values()), fontsize=SMALL)
-    ax.tick_params(length=2)
+        ax.axvline(HALF * high, color=CONTOUR, lw=0.9)
+    ax.set_xticks(list(ticks), list(ticks.values()), fontsize=SMALL)
+    ax.tick_params(length=0, pad=2)
     plain = {(0, 1): BAR_LABEL, (-1, 1): "share of this map's largest size", None: "each map: its own range"}
     text = label or plain.get(limits if limits is None else tuple(limits), "value")
-    ax.set_ylabel(wrap(text, ax.figure.get_size_inches()[1] - 0.15, SMALL), fontsize=SMALL)
+    ax.set_ylabel(text, fontsize=SMALL, color=QUIET, rotation=0, ha="right", va="center", labelpad=8)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from camlib.plots.bodies import draw_stage
-from camlib.plots.look import LARGE, SMALL, WIDTH, fixed_layout, text_height, text_width, wrap
+from camlib.plots.look import LARGE, MARGIN, SMALL, WIDTH, fixed_layout, headline, text_height, text_width, wrap
 from camlib.plots.routes import TRACK, Link, Points, Routes, draw_arrow, draw_routes
 from camlib.plots.stages import NOTE_GAP, Stage, full_width, measure
 
@@ -82,12 +82,10 @@ def pipelines(blocks: Sequence[Block], title: str | None = None, size: float = 1
                 "or long labels. Fold it into two Blocks."
             )
         layout.stretch()
-    heading = wrap(title, WIDTH - 0.4, LARGE) if title else ""
-    top = text_height(heading, LARGE) + 0.06
+    top = text_height(wrap(title or "", WIDTH - 2 * MARGIN, LARGE, "bold"), LARGE) + MARGIN + 0.05
     height = sum(layout.height for layout in layouts) + _SEAM * (len(layouts) - 1) + top
     figure = plt.figure(figsize=(WIDTH, height), layout=fixed_layout())
-    if heading:
-        figure.text(0.5, 1 - 0.05 / height, heading, ha="center", va="top", fontsize=LARGE)
+    headline(figure, title or "")
     level = height - top
     for layout, block in zip(layouts, blocks, strict=True):
         level -= layout.height

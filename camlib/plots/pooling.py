@@ -14,9 +14,11 @@ from matplotlib.patches import FancyArrowPatch
 from camlib.plots.arrays import array
 from camlib.plots.charts import value_grid
 from camlib.plots.colors import DIVERGING
-from camlib.plots.look import COLORS, PLAIN, SMALL, WIDTH, fixed_layout, signs
+from camlib.plots.look import COLORS, MARGIN, PLAIN, SMALL, WIDTH, fixed_layout, signs
+from camlib.plots.look import headline as put_headline
 
-_LEFT, _TOP, _CELL, _ROW = 1.5, 0.95, 0.29, 1.62
+_WORDS = "m: pooled map, rounded; w: weights of its positions; g: pixel gradients, written times the number of pixels"
+_LEFT, _TOP, _CELL, _ROW = 1.3, 1.28, 0.27, 1.52
 
 
 def pooling_grids(
@@ -42,23 +44,22 @@ def pooling_grids(
     page = made.add_axes((0, 0, 1, 1))
     page.set(xlim=(0, WIDTH), ylim=(height, 0))
     page.set_axis_off()
-    page.text(0.1, 0.24, headline, fontsize=12, fontweight="bold", va="center")
+    put_headline(made, headline, _WORDS)
     wide = (WIDTH - _LEFT - 0.1) / channels
     for k in range(channels):
         left = _LEFT + k * wide
-        page.text(
-            left + wide - 2.35 * _CELL, _TOP - 0.37, f"channel {k}", ha="center", fontsize=PLAIN, fontweight="bold"
-        )
+        middle = {"x": left + wide - 2.35 * _CELL, "ha": "center"}
+        page.text(s=f"channel {k}", y=_TOP - 0.37, fontsize=PLAIN, fontweight="bold", **middle)
         ax = _grid(made, height, maps[k], left + wide - 4.35 * _CELL, _TOP, _CELL, (0, float(maps.max())), "{:.0f}")
         ax.set_title(f"$M_{k}$", fontsize=PLAIN, pad=3)
         x = left + wide - 2.35 * _CELL
-        page.add_patch(_arrow((x, _TOP + 4 * _CELL + 0.03), (left + 0.46, _TOP + _ROW + 0.1)))
-    page.text(0.1, _TOP + 2 * _CELL, "feature maps", va="center", fontsize=PLAIN, fontweight="bold")
+        page.add_patch(_arrow((x, _TOP + 4 * _CELL + 0.03), (left + 0.42, _TOP + _ROW + 0.16)))
+    page.text(MARGIN, _TOP + 2 * _CELL, "feature maps", va="center", fontsize=PLAIN, fontweight="bold")
     for row, (title, case) in enumerate(cases.items(), start=1):
         top = _TOP + row * _ROW
         score = signs(f"score y¹ = {float(case['score']):.5g}")
-        page.text(0.1, top + 2 * _CELL, title, va="bottom", fontsize=PLAIN, fontweight="bold")
-        page.text(0.1, top + 2 * _CELL + 0.08, score, va="top", fontsize=SMALL)
+        page.text(MARGIN, top + 2 * _CELL, title, va="bottom", fontsize=PLAIN, fontweight="bold")
+        page.text(MARGIN, top + 2 * _CELL + 0.08, score, va="top", fontsize=SMALL)
         _case(made, page, height, case, (top, wide, area), (blocks or {}).get(title))
     return made
 
@@ -73,11 +74,11 @@ def _case(
     reach = float(np.abs(gradients).max())
     for k in range(len(weights)):
         left, rows = _LEFT + k * wide, weights.shape[1]
-        middle, m_x, w_x, g_x = top + 2 * _CELL, left + 0.46, left + 1.23, left + wide - 4.35 * _CELL
-        size = 0.3 if rows > 2 else 0.34
-        ax = _grid(made, height, pooled[k], m_x - rows * size / 2, middle - rows * size / 2, size, (0, 18), "{:.3g}")
+        middle, m_x, w_x, g_x = top + 2 * _CELL, left + 0.42, left + 1.2, left + wide - 4.35 * _CELL
+        size = 0.27 if rows > 2 else 0.32
+        ax = _grid(made, height, pooled[k], m_x - rows * size / 2, middle - rows * size / 2, size, (0, 18), "{:.2g}")
         ax.set_title("m", fontsize=SMALL, pad=2, style="italic")
-        size = 0.19 if rows > 2 else 0.24
+        size = 0.2 if rows > 2 else 0.24
         ax = _grid(made, height, weights[k], w_x - rows * size / 2, middle - rows * size / 2, size, (-4, 4), "{:.0f}")
         ax.set_title("w", fontsize=SMALL, pad=2, style="italic")
         ax = _grid(made, height, gradients[k], g_x, top, _CELL, (-reach, reach), "{:.0f}", blocks)
@@ -85,7 +86,7 @@ def _case(
         total, mean = float(weights[k].sum()), float(gradients[k].mean())
         agree = abs(total - mean) < 1e-9 * max(1.0, abs(total))
         below = top + 4 * _CELL + 0.13
-        page.text(w_x - 0.1, below, signs(f"Σw = {total:g}"), ha="center", va="center", fontsize=PLAIN)
+        page.text(w_x, below, signs(f"Σw = {total:g}"), ha="center", va="center", fontsize=PLAIN)
         text = signs(f"{area}·mean g = {mean:g}")
         page.text(g_x + 2 * _CELL, below, text, ha="center", va="center", fontsize=PLAIN, color="0" if agree else "red")
 
@@ -131,7 +132,7 @@ def factor_chart(
     """
     rows = -(-(len(panels) + 1) // 3)
     made, axes = plt.subplots(rows, 3, figsize=(WIDTH, 3.15 * rows + 0.4), layout="constrained")
-    made.suptitle(headline, fontsize=12, fontweight="bold")
+    put_headline(made, headline)
     for ax, (title, series) in zip(axes.flat, panels.items(), strict=False):
         _scatter(ax, title, series)
     _count_curve(axes.flat[len(panels)], curve, mark)
@@ -145,7 +146,7 @@ def _scatter(ax: Axes, title: str, series: Sequence[Mapping[str, Any]]) -> None:
     for one, color, marker in zip(series, COLORS, "o^sDvP*", strict=False):
         x, y = 100 * array(one["gradients"]), array(one["weights"])
         if "counts" in one:
-            drawn = ax.scatter(x, y, c=array(one["counts"]), cmap="viridis", s=16, zorder=3)
+            drawn = ax.scatter(x, y, c=array(one["counts"]), cmap="cividis", s=16, zorder=3)
             ax.figure.colorbar(drawn, ax=ax, label="active positions $n_k$", pad=0.02)
             continue
         reach = np.array([min(x.min(), 0), max(x.max(), 0)]) * 1.05

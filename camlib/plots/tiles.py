@@ -11,11 +11,24 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from camlib.plots.look import LARGE, PLAIN, SMALL, WIDTH, fixed_layout, text_height, text_width, wrap
+from camlib.plots.look import (
+    LARGE,
+    MARGIN,
+    PLAIN,
+    QUIET,
+    SMALL,
+    WIDTH,
+    fixed_layout,
+    headline,
+    text_height,
+    text_width,
+    wrap,
+)
 
 Texts = Sequence[Sequence[str | None]]
 
-_EDGE, _GAP, _BAR, _LABEL, _LOW = 0.06, 0.08, 0.95, 1.35, 2.2
+_GAP, _BAR, _LABEL = 0.08, 0.34, 1.35
+_SEAM, _STRETCH = 0.55, 1.2
 TALLEST = 12.5
 """Inches that a figure may be high: 900 displayed pixels. Tiles shrink to keep it."""
 WIDEST = 3.2
@@ -31,8 +44,9 @@ class Tiles:
         above, below: texts over and under each tile; they are wrapped to its width.
         labels: texts at the left of the rows.
         cell: largest width of a tile in inches; without it tiles fill the width, up to :data:`WIDEST`.
-        title, footer: a line over and one under all tiles.
-        bar: whether to leave room at the right for a color bar.
+        title, note: the headline over all tiles, and what stands in gray under it.
+        footer: a line under all tiles.
+        bar: whether to leave room under the tiles for a color bar.
     """
 
     aspects: Sequence[Sequence[float | None]]
@@ -41,6 +55,7 @@ class Tiles:
     labels: Sequence[str] | None = None
     cell: float | None = None
     title: str | None = None
+    note: str = ""
     footer: str | None = None
     bar: bool = False
     axes: np.ndarray = field(init=False)
@@ -48,27 +63,27 @@ class Tiles:
     def __post_init__(self) -> None:
         self.columns = max(len(row) for row in self.aspects)
         self.labels = [wrap(label, _LABEL, PLAIN) for label in self.labels or []]
-        self.title = self.title and wrap(self.title, WIDTH - 0.4, LARGE)
-        self.heading = text_height(self.title or "", LARGE)
+        room = WIDTH - 2 * MARGIN
+        self.heading = sum(
+            text_height(wrap(text or "", room, size, weight), size) + (0.05 if text else 0.0)
+            for text, size, weight in ((self.title, LARGE, "bold"), (self.note, PLAIN, "normal"))
+        )
         widest = max((text_width(label, PLAIN) for label in self.labels), default=0.0)
-        self.left = _EDGE + (widest + 0.14 if widest else 0)
-        self.right = _BAR if self.bar else _EDGE
+        self.left = MARGIN + (widest + 0.14 if widest else 0)
         self._measure(self._widest())
-        if self.bar and self.height < _LOW:  # the label of the bar takes more lines
-            self.right += 0.3
-            self._measure(self._widest())
         while self.height > TALLEST and self.width > 0.5:
             self._measure(self.width * 0.96)
 
     def _widest(self) -> float:
-        """Width of a tile that fills the page, or is as wide as it may be."""
-        room = (WIDTH - self.left - self.right + _GAP) / self.columns - _GAP
-        return min(room, self.cell or WIDEST)
+        """Width of a tile that fills the page, or is as wide as it may be; a little more if that fills the page."""
+        room = (WIDTH - self.left - MARGIN + _GAP) / self.columns - _GAP
+        most = self.cell or WIDEST
+        return room if room <= _STRETCH * most else most
 
     def _measure(self, width: float) -> None:
         """Wrap all texts to tiles of a width and add up the heights of rows."""
         self.width = width
-        self.tops = [[wrap(text or "", width, PLAIN) for text in row] for row in self.above]
+        self.tops = [[wrap(text or "", width, PLAIN, "bold") for text in row] for row in self.above]
         self.feet = [[wrap(text or "", width, SMALL) for text in row] for row in self.below]
         self.rows = [
             (
@@ -81,35 +96,34 @@ class Tiles:
         for index, label in enumerate(self.labels):
             top, body, foot = self.rows[index]
             self.rows[index] = (top, max(body, text_height(label, PLAIN)), foot)
-        footing = 0.28 if self.footer else 0.0
-        self.height = sum(map(sum, self.rows)) + _GAP * (len(self.rows) - 1) + 2 * _EDGE + self.heading + footing
+        self.footing = (0.28 if self.footer else 0.0) + (_BAR if self.bar else 0.0)
+        self.height = sum(map(sum, self.rows)) + _GAP * (len(self.rows) - 1) + 2 * MARGIN + self.heading + self.footing
 
     def make(self) -> Figure:
         """The figure; ``axes`` then holds its panels [rows, columns], with their texts."""
         figure = plt.figure(figsize=(WIDTH, self.height), layout=fixed_layout())
         self.axes = np.empty((len(self.rows), self.columns), dtype=object)
         across = self.columns * (self.width + _GAP) - _GAP
-        start = self.left + max(0.0, (WIDTH - self.left - self.right - across) / 2)
-        level = self.height - _EDGE - self.heading
-        self.span = (start, start + across, level, level)
+        start = self.left + max(0.0, (WIDTH - self.left - MARGIN - across) / 2)
+        level = self.height - MARGIN - self.heading
+        self.end = start + across
         for r, (top, body, foot) in enumerate(self.rows):
             level -= top + body
             for c in range(self.columns):
                 self.axes[r, c] = self._panel(figure, (start + c * (self.width + _GAP), level, self.width, body))
                 self._write(self.axes[r, c], r, c)
-            self.span = (*self.span[:3], level)
             level -= foot + _GAP
-        if self.title:
-            figure.suptitle(self.title, y=1 - 0.06 / self.height, va="top", fontsize=LARGE)
+        headline(figure, self.title or "", self.note)
         if self.footer:
-            figure.text(0.5, _EDGE / self.height, self.footer, ha="center", va="bottom", fontsize=SMALL, color="0.35")
+            place = {"x": MARGIN / WIDTH, "y": MARGIN / self.height, "ha": "left", "va": "bottom"}
+            figure.text(s=self.footer, fontsize=SMALL, color=QUIET, **place)
         return figure
 
-    def bar_panel(self) -> Axes:
-        """A panel for the color bar at the right of the tiles, as high as they are, at most 2.2 inches."""
-        _, right, top, bottom = self.span
-        high = min(2.2, top - bottom)
-        panel = self._panel(self.axes[0, 0].figure, (right + 0.16, (top + bottom - high) / 2, 0.16, high))
+    def bar_panel(self, ends: str) -> Axes:
+        """A flat panel for the color bar under the last tiles, at their right; ``ends`` is the text at its end."""
+        wide = 1.5
+        left = self.end - wide - text_width(ends, SMALL) / 2
+        panel = self._panel(self.axes[0, 0].figure, (left, MARGIN + 0.17, wide, 0.1))
         panel.patch.set_visible(True)
         return panel
 
@@ -124,9 +138,9 @@ class Tiles:
     def _write(self, ax: Axes, r: int, c: int) -> None:
         """Title, note and, at the left, the label of one tile."""
         if c < len(self.tops[r]) and self.tops[r][c]:
-            ax.set_title(self.tops[r][c], fontsize=PLAIN, pad=3)
+            ax.set_title(self.tops[r][c], fontsize=PLAIN, pad=3, loc="center", fontweight="bold")
         if c < len(self.feet[r]) and self.feet[r][c]:
-            ax.set_xlabel(self.feet[r][c], fontsize=SMALL, labelpad=2)
+            ax.set_xlabel(self.feet[r][c], fontsize=SMALL, labelpad=2, color="#333333")
         if c == 0 and self.labels:
             ax.set_ylabel(self.labels[r], rotation=0, ha="right", va="center", labelpad=6, fontsize=PLAIN)
 
@@ -142,6 +156,11 @@ def room_below(figure: Figure, height: float, left: float = 1.0, right: float = 
     All panels and texts keep their places, in inches from the top. ``left`` and ``right`` are the margins of the panel
     in inches; below it there is room for ticks and a label. Raises ValueError for a height that holds no panel.
     """
+    return rooms_below(figure, height, 1, left, right)[0]
+
+
+def rooms_below(figure: Figure, height: float, count: int, left: float = 0.8, right: float = 0.3) -> list[Axes]:
+    """:func:`room_below` with ``count`` panels side by side; the margins are those of the first and of the last one."""
     if height < 0.9:
         raise ValueError(f"height={height}: expected at least 0.9 inches, of which ticks and a label take 0.5")
     width, before = figure.get_size_inches()
@@ -152,4 +171,6 @@ def room_below(figure: Figure, height: float, left: float = 1.0, right: float = 
     for text in figure.texts:
         text.set_y((text.get_position()[1] * before + height) / after)
     figure.set_size_inches(width, after)
-    return figure.add_axes((left / width, 0.5 / after, 1 - (left + right) / width, (height - 0.75) / after))
+    wide = (width - left - right - _SEAM * (count - 1)) / count
+    starts = [left + number * (wide + _SEAM) for number in range(count)]
+    return [figure.add_axes((x / width, 0.5 / after, wide / width, (height - 0.75) / after)) for x in starts]

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 
 from camlib.plots.charts import style_of
-from camlib.plots.look import COLORS, signs
+from camlib.plots.look import COLORS, SMALL, signs
 from camlib.plots.methods import Style, method_title
 
 
@@ -63,8 +65,37 @@ def interval_dots(
     ax.set_yticks(range(len(rows)), [signs(labeled(name)) for name in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.set_xlabel(xlabel)
-    ax.grid(axis="x", color="0.92", lw=0.7)
-    ax.set_axisbelow(True)
+    ax.grid(False, axis="y")
+
+
+def name_lines(ax: Axes, names: Mapping[str, str] | None = None) -> None:
+    """The label of each line at the right of the panel, at the height of its end and in its color, instead of a legend.
+
+    Labels that would touch move apart, in the order of the lines' ends. ``names`` replaces labels. The panel needs room
+    at its right: ``right`` of :func:`camlib.plots.rooms_below`, or a layout that makes room.
+    """
+    handles, labels = ax.get_legend_handles_labels()
+    lines = [handle if isinstance(handle, Line2D) else handle.lines[0] for handle in handles]
+    ends = [ax.transAxes.inverted().transform(ax.transData.transform(line.get_xydata()[-1]))[1] for line in lines]
+    gap = 1.3 * SMALL / 72 / (ax.get_position().height * ax.figure.get_size_inches()[1])
+    for number, level in zip(np.argsort(ends), _apart(np.sort(ends), gap), strict=True):
+        text, color = labels[number], 0.8 * np.array(to_rgb(lines[number].get_color()))
+        place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "fontsize": SMALL}
+        ax.annotate((names or {}).get(text, text), (1.0, level), (7, 0), color=color, annotation_clip=False, **place)
+
+
+def _apart(levels: np.ndarray, gap: float) -> np.ndarray:
+    """Ascending levels moved until neighbors are ``gap`` apart: groups spread around their mean."""
+    groups: list[list[float]] = []
+    for level in levels:
+        groups.append([float(level)])
+        while len(groups) > 1 and _spread(groups[-2], gap)[-1] + gap > _spread(groups[-1], gap)[0]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return np.concatenate([_spread(group, gap) for group in groups]) if groups else np.zeros(0)
+
+
+def _spread(group: Sequence[float], gap: float) -> np.ndarray:
+    return np.mean(group) + gap * (np.arange(len(group)) - (len(group) - 1) / 2)
 
 
 def _first(rows: Mapping[str, Mapping[str, Any]], name: str) -> int:

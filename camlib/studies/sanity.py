@@ -8,10 +8,12 @@ picture. Only the last one tells a map that follows the class from one that foll
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from camlib.explanation import Explanation, compare
 from camlib.metrics import CONTROLS, Interval, bootstrap_interval, hog_similarity, paired_difference, spearman, ssim
@@ -20,7 +22,7 @@ from camlib.studies.robustness import cascading_randomization
 
 MEASURES = {"SSIM": ssim, "Spearman": spearman, "HOG": hog_similarity}
 """The three similarities of Adebayo et al.: of values, of ranks, of histograms of oriented gradients."""
-PASSES, FAILS, UNDECIDED = "holds", "does not hold", "undecided here"
+PASSES, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 
 
 def similarities(a: Tensor, b: Tensor) -> dict[str, float]:
@@ -82,6 +84,23 @@ def forgetful_maps(
             asked = [pictures[i] for i in which], list(methods), [[targets[i]] for i in which]
             for e in compare(other, *asked, layer):
                 yield which[e.picture], e
+
+
+def with_batch_statistics(network: Network, inputs: Tensor) -> Network:
+    """A copy whose batch normalizations hold mean and variance of these inputs [B, 3, H, W], as training would leave.
+
+    A random network whose batch normalizations have mean 0 and variance 1 makes its signal smaller from layer to layer;
+    this gives it its voice back. The weights stay as they are.
+    """
+    made, module = copy.copy(network), copy.deepcopy(network.module)
+    for norm in [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches, of which there is one
+        norm.train()
+    with torch.no_grad():
+        module(inputs)
+    made.module = module.eval()
+    return made
 
 
 def state_of(

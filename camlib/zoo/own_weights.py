@@ -41,9 +41,16 @@ def network_of(
     else:
         network = load_network(name, None if weights == "none" else str(weights))
     if classes is not None:
-        names = [line.strip() for line in Path(classes).read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = _names_in(Path(classes))
         network = Network(network.module, network.target_layer, network.transform, names, network.name)
     return network.to(device)
+
+
+def _names_in(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{file} cannot be read as names of classes, one a line in UTF-8: {error}") from error
 
 
 def _with_file(name: str, file: Path) -> Network:
@@ -58,10 +65,17 @@ def _with_file(name: str, file: Path) -> Network:
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise ValueError(f"{file} holds no weights of {name}: {first}") from error
+        raise ValueError(f"{file} holds no weights of {name}: {_misfit(state, module.state_dict(), error)}") from error
     names = own.class_names if not classes else None
     return Network(module.eval(), own.target_layer, own.transform, names, f"{name} ({file.name})")
+
+
+def _misfit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], error: RuntimeError) -> str:
+    """How the names of a state_dict differ from those that are wanted; where they agree, what torch says."""
+    lacking, strange = ([key for key in a if key not in b] for a, b in ((wanted, state), (state, wanted)))
+    said = [f"it lacks {len(lacking)} of {len(wanted)} tensors, such as {lacking[0]!r}"] if lacking else []
+    said += [f"{len(strange)} of its tensors are not in it, such as {strange[0]!r}"] if strange else []
+    return "; ".join(said) + "." if said else str(error).strip().splitlines()[-1].strip()
 
 
 def _built(name: str, classes: int) -> nn.Module:
@@ -88,6 +102,8 @@ def read_state(file: Path) -> Mapping[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
         what = str(error).strip().partition("\n")[0]
+        if isinstance(error, UnpicklingError | EOFError):
+            what = "it holds more than weights, and was not run" if file.stat().st_size else "it is empty"
         raise ValueError(
             f"{file} cannot be read as weights ({what}). Save module.state_dict(), not the module."
         ) from error

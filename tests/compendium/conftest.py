@@ -1,8 +1,11 @@
 """A small figure and a small table, as notebooks hand them to the compendium."""
 
+import comparison
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+
+from camlib.compendium import kernels
 
 
 @pytest.fixture
@@ -21,3 +24,19 @@ def table():
 @pytest.fixture
 def folder(own_repository):
     return own_repository
+
+
+@pytest.fixture
+def forked_kernels(monkeypatch):
+    """Notebooks that the runner executes alone get forked kernels, too, where processes can be forked.
+
+    A started one takes seconds of a core; test_kernels.py sees that both give the same outputs.
+    """
+    made = kernels.manager_class
+
+    def manager_class(lenient=False, spare=None):
+        comparison.serve()
+        return made(lenient, spare or kernels.SpareKernel("forkserver"))
+
+    if kernels.can_fork():
+        monkeypatch.setattr(kernels, "manager_class", manager_class)

@@ -62,11 +62,11 @@ def test_an_entry_that_lacks_something_is_named():
     [
         (ABOVE, {}, "holds"),
         (BELOW, {}, "does not hold"),
-        (ACROSS, {}, "undecided here"),
-        (Interval(0.2, 0.0, 0.3), {}, "undecided here"),
-        ([ABOVE, ACROSS], {}, "undecided here"),
+        (ACROSS, {}, "undecided"),
+        (Interval(0.2, 0.0, 0.3), {}, "undecided"),
+        ([ABOVE, ACROSS], {}, "undecided"),
         ([ABOVE, BELOW], {}, "does not hold"),
-        ([ABOVE, BELOW], {"fails": "all"}, "undecided here"),
+        ([ABOVE, BELOW], {"fails": "all"}, "undecided"),
         ([BELOW, BELOW], {"fails": "all"}, "does not hold"),
         (BELOW, {"better": "lower"}, "holds"),
         ([BELOW, ABOVE], {"better": "lower"}, "does not hold"),
@@ -100,7 +100,7 @@ def test_a_verdict_needs_intervals_and_known_words():
 
 def test_a_verdict_stands_if_all_agree():
     assert agreed("holds", "holds") == "holds"
-    assert agreed("holds", "does not hold", "holds") == "undecided here"
+    assert agreed("holds", "does not hold", "holds") == "undecided"
 
 
 # In words

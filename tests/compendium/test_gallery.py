@@ -85,7 +85,7 @@ def test_an_item_carries_the_verdicts_of_its_claims(made, figure):
         ("does not hold", "✗"),
         ("no difference that matters", "="),
         ("depends on the layer", "⇄"),
-        ("undecided here", "·"),
+        ("undecided", "·"),
         ("another word", "•"),
         ("holds, not comparable", "✓"),
     ],

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from helpers import CLAIM_ROW
 
-from camlib.compendium import ledger, verdicts
+from camlib.compendium import counted, ledger, verdicts
 from camlib.compendium.claims import Claim
 from camlib.compendium.verdicts import Rule, decide_by
 
@@ -56,18 +56,16 @@ def ruled(folder, monkeypatch):
         for i in range(50)
         for method, value in (("grad-cam", 0.5 + gain), ("feature-map", 0.5))
     )  # fmt: skip
+    monkeypatch.setattr(counted, "COUNTED", ())
     monkeypatch.setattr(verdicts, "RULES", dict.fromkeys(claims, rule))
     monkeypatch.setattr(verdicts, "decided", lambda claim_id: decide_by(rule, rows))
     monkeypatch.setattr(ledger, "find_claim", claims.get)
 
 
 def test_rows_decide_what_stands_in_the_ledger_and_the_notebook_says_what_it_sees(ruled):
-    row = dict(CLAIM_ROW, claim="Grad-CAM is better", verdict="undecided here", ours="+0.01 on five photographs")
+    row = dict(CLAIM_ROW, claim="Grad-CAM is better", verdict="undecided", ours="+0.01 on five photographs")
     line = ledger.enter("with-notebook", **row)
-    assert (
-        line
-        == "Grad-CAM is better: undecided here on these pictures; by the rows of the ledger: depends on the network"
-    )
+    assert line == "Grad-CAM is better: undecided on these pictures; by the rows of the ledger: depends on the network"
     found = ledger.claims()["with-notebook"]
     assert (found["claim"], found["verdict"]) == ("Grad-CAM is better", "depends on the network")
     assert found["populations"] == "✓ GAP; ✗ MLP (VGG)"
@@ -87,3 +85,19 @@ def test_claims_of_rows_are_entered_by_the_gallery_and_keep_what_notebooks_say(r
     assert "2 claims: 2 depends." in text
     assert "| It is so | **depends on the network** | share of the energy" in text
     assert "`rows-alone`" in text
+
+
+def test_a_counted_claim_says_its_parts_and_what_prints_it(folder):
+    row = ledger.row_of("score-weights-background")
+    assert row["verdict"] == counted.ruling("score-weights-background").text
+    assert row["command"] == "python -m camlib.compendium.findings score-weights-background"
+    assert "last layer" in row["populations"]
+    assert "; n " in row["ours"]
+
+
+def test_a_claim_of_a_notebook_shows_its_effect_and_the_n_that_would_decide(folder):
+    more = {"measured": "+0.01 [0.00, 0.02]; n 5", "needed": 17, "populations": "· a; ✓ b"}
+    line = ledger.enter("c", **dict(CLAIM_ROW, verdict="undecided"), **more)
+    assert line == "SCA-CAM localizes better: undecided (decided by n = 17)"
+    text = ledger.claims_text(ledger.claims())
+    assert "| **undecided (decided by n = 17)** | +0.01 [0.00, 0.02]; n 5 | · a; ✓ b |" in text

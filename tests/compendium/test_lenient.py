@@ -21,6 +21,7 @@ def shell():
     lenient.load_ipython_extension(shell)
     assert shell.run_cell(MISSING).success
     yield shell
+    lenient.unload_ipython_extension(shell)
     InteractiveShell.clear_instance()
 
 
@@ -31,6 +32,17 @@ def printed(shell, capsys, *cells):
         assert shell.run_cell(cell).success
         found.append(capsys.readouterr().out.strip())
     return found
+
+
+def test_sentences_about_the_default_network_are_printed_not_asserted(shell, capsys):
+    begun = "from camlib import report; report.begin('04_sca_cam', network='resnet18')"
+    assert (
+        printed(shell, capsys, begun, "report.prose(the_sum_is_blind=False)")[1]
+        == "does not hold here: the sum is blind"
+    )
+    lenient.unload_ipython_extension(shell)
+    assert shell.run_cell(begun).success
+    assert not shell.run_cell("report.prose(the_sum_is_blind=False)").success
 
 
 def test_cells_that_need_what_is_missing_are_left_out_and_others_run(shell, capsys):
@@ -113,6 +125,7 @@ def test_names_that_a_cell_needs_from_elsewhere(cell, needed):
     assert lenient.needs(ast.parse(cell)) == needed
 
 
+@pytest.mark.usefixtures("forked_kernels")
 def test_a_notebook_runs_to_its_end_in_the_papers_setting(tmp_path):
     cells = [
         new_code_cell("profile = 'offline'", metadata={"tags": ["parameters"]}),

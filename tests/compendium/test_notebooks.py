@@ -16,7 +16,7 @@ import camlib
 from camlib import paths
 from camlib.compendium import notebook_cleaner, notebook_runner
 
-pytestmark = pytest.mark.usefixtures("own_environment")
+pytestmark = pytest.mark.usefixtures("own_environment", "forked_kernels")
 COMMITTED = paths.notebooks()
 PARAMETERS = ["profile", "network", "seed", "fast"]
 PARAMETERS_CELL = 'profile = "offline"\nnetwork = "a"\nseed = 0\nfast: bool = False'
@@ -51,7 +51,7 @@ def test_parameters_cell_has_the_four_parameters_and_none_was_injected(path):
     assert "injected-parameters" not in tags
     names = notebook_runner.parameter_names(path)
     assert names[:4] == PARAMETERS
-    assert set(names[4:]) <= {"methods", "photos"}, "make METHODS= and PHOTOS= reach these, nothing reaches others"
+    assert set(names[4:]) <= {"methods", "photos", "anew"}, "METHODS=, PHOTOS= and `-p anew true` reach these"
 
 
 @each_notebook

@@ -195,9 +195,9 @@ def test_verdict_and_interval_may_be_given(listed):
 
 def test_the_rule_of_the_claim_decides_unless_a_verdict_is_given(listed):
     begin()
-    assert report.claim("a-chance", Interval(0.3, 0.2, 0.4)) == "It is above: undecided here"
+    assert report.claim("a-chance", Interval(0.3, 0.2, 0.4)) == "It is above: undecided"
     assert report.claim("a-chance", Interval(0.3, 0.26, 0.4)) == "It is above: holds"
-    assert report.claim("a-chance", Interval(0.3, 0.26, 0.4), "undecided here") == "It is above: undecided here"
+    assert report.claim("a-chance", Interval(0.3, 0.26, 0.4), "undecided") == "It is above: undecided"
 
 
 @pytest.mark.parametrize(

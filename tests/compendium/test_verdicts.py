@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from camlib.compendium import verdicts
+from camlib.compendium import deciding, verdicts
 from camlib.compendium.claims import CLAIMS
 from camlib.compendium.verdicts import RULES, Rule, decide_by, make_rules
 from camlib.evaluate.evidence import kept
@@ -126,13 +126,6 @@ def holm(p):
     return adjusted
 
 
-def test_every_rival_must_be_beaten_one_that_wins_refutes():
-    assert verdicts._verdict(["above", "above"], RULE) == "holds"
-    assert verdicts._verdict(["above", "below", "open"], RULE) == "does not hold"
-    assert verdicts._verdict(["above", "inside", "open"], RULE) == "no difference that matters"
-    assert verdicts._verdict(["above", "open"], RULE) == "undecided"
-
-
 @pytest.mark.parametrize(
     ("found", "together"),
     [
@@ -150,7 +143,7 @@ def test_every_rival_must_be_beaten_one_that_wins_refutes():
     ],
 )
 def test_populations_together(found, together):
-    assert verdicts._together(found) == together
+    assert deciding.together(found, verdicts._factor) == together
 
 
 def test_populations_without_rows_are_left_out():

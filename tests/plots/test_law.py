@@ -107,7 +107,10 @@ def test_agreement_chart_orders_metrics_and_rings_those_that_the_sum_beats():
     figure = plots.agreement_chart(frame, ["several", "one"], NETWORKS)
     upper, lower = figure.axes
     assert [label.get_text() for label in upper.get_yticklabels()] == ["hit", "energy"]
-    assert {mark[3] for mark in marks(lower)} == {"white"}
-    assert "white" not in {mark[3] for mark in marks(upper)}
-    assert len(marks(upper)) == 4
+    dots = [[mark for mark in marks(ax) if mark[2] == "o"] for ax in (upper, lower)]
+    assert [len(of_panel) for of_panel in dots] == [4, 2]
+    assert {mark[3] for mark in dots[1]} == {"white"}
+    assert "white" not in {mark[3] for mark in dots[0]}
+    (means,) = [line for line in upper.lines if line.get_marker() == "|"]
+    assert list(means.get_xdata()) == pytest.approx([0.9, 0.5])
     assert plots.text_problems(figure) == []

@@ -100,7 +100,7 @@ def test_every_figure_has_the_design_width_and_the_bar_says_what_its_colors_mean
         assert figure.get_size_inches()[0] == plots.WIDTH
         assert figure.axes[-1].get_ylabel() == label
     assert len(plots.grid([[np.zeros((3, 3, 3))]]).axes) == 1  # a photograph alone has no bar
-    assert [tick.get_text() for tick in made["share of this map's largest size"].axes[-1].get_yticklabels()] == [
+    assert [tick.get_text() for tick in made["share of this map's largest size"].axes[-1].get_xticklabels()] == [
         "−1",
         "0",
         "1",

@@ -20,7 +20,7 @@ def colors(figure, beginning):
 
 def test_mean_of_the_gradients_is_the_sum_of_the_weights():
     figure = plots.pooling_grids(MAPS, {"GAP": case(np.full((1, 4, 4), 3 / 16))}, "a finding")
-    words = {text.get_text() for text in texts(figure)}
+    words = {text.get_text().strip() for text in texts(figure)}
     assert {"a finding", "GAP", "Σw = 3", "16·mean g = 3", "score y¹ = 22.5", "channel 0"} <= words
     assert colors(figure, "16·mean") == {"0"}
     assert plots.text_problems(figure) == []

@@ -1,6 +1,7 @@
 """Lines, dots and headed grids: what is drawn where."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from camlib import plots
@@ -46,3 +47,34 @@ def test_the_picture_stands_once_above_the_cells_with_its_text_beside_it():
 def test_a_row_without_room_for_a_text_is_refused():
     with pytest.raises(ValueError, match="leave no room"):
         plots.headed_grid(np.zeros((4, 4, 3)), "x", [[np.eye(4)] * 2], beside=[np.zeros((4, 4, 3))])
+
+
+def test_names_stand_at_the_ends_of_their_lines_and_apart():
+    ax = plots.room_below(plots.grid([[np.zeros((8, 8, 3))]]), 2.0, right=1.5)
+    for name, end in (("low", 0.1), ("near", 0.5), ("nearer", 0.51)):
+        ax.plot([0, 1], [0, end], label=name)
+    plots.name_lines(ax, {"low": "lowest"})
+    places = {text.get_text(): text.xy[1] for text in ax.texts}
+    assert list(places) == ["lowest", "near", "nearer"]
+    assert places["nearer"] - places["near"] > 0.1
+    assert plots.text_problems(ax.figure) == []
+
+
+def test_a_headline_is_bold_at_the_left_with_its_note_under_it():
+    figure = plots.figure(3)
+    figure.subplots()
+    plots.headline(figure, "what is found", "what is shown")
+    head, note = figure.texts
+    assert (head.get_ha(), head.get_weight(), head.get_text().strip()) == ("left", "bold", "what is found")
+    assert note.get_text() == "what is shown"
+    assert plots.text_problems(figure) == []
+
+
+def test_factors_name_their_rival_and_have_two_digits():
+    columns = ["group", "what", "against", "network", "factor", "aim", "met"]
+    rows = [("others", "map", "a", "n", 0.9013, 1.5, False), ("others", "map", "b", "n", 183.2, None, None)]
+    figure = plots.factor_figure(pd.DataFrame(rows, columns=columns), {"n": "N"}, {"a": "A", "b": "B"}, "a finding")
+    ax = figure.axes[0]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["map · A", "map · B"]
+    assert {"0.90×", "180×", "others"} <= {text.get_text() for text in ax.texts}
+    assert plots.text_problems(figure) == []

@@ -186,3 +186,69 @@ def test_weights_of_another_network_are_refused_with_the_first_difference(tmp_pa
     torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="holds no weights of scenes-gap"):
         network_of("scenes-gap", tmp_path / "other.pt")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--method", "gradcam"], "No method is called 'gradcam'"),
+        (["--method", "score-cam:filler=nope"], "filler='nope'"),
+        (["--layer", "nope"], "Layer 'nope' is not in"),
+        (["--target", "99"], "Class 99 is out of range"),
+        (["--target", "1", "sqare"], "No class is called 'sqare'"),
+    ],
+)
+def test_what_every_picture_would_raise_is_said_once(pictures, tmp_path, capsys, words, said):
+    assert run("explain", pictures, "--network", NET, *words, "--out", tmp_path / "out") == 1
+    printed = capsys.readouterr()
+    assert printed.err.count(said) == 1
+    assert printed.err.startswith("camlib explain: ")
+    assert printed.out == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["explain", "{}", "--network", NET, "--passes", "9", "--out", "{}/out"],
+            "none of these methods takes a budget",
+        ),
+        (["compare", "{}", "--network", NET, "--target", "0", "1", "--out", "{}/s.png"], "a sheet shows one class"),
+        (["explain", "{}", "--network", NET, "--out", "{}/one.png"], "is no folder that can be written: File exists"),
+        (["networks", "zzz*"], "No network is called 'zzz*'"),
+    ],
+)
+def test_words_that_nobody_would_read_are_refused(pictures, capsys, words, said):
+    assert run(*(word.format(pictures) for word in words)) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_whose_name_is_no_unicode_is_explained_and_recorded(pictures, tmp_path):
+    (pictures / "one.png").rename(pictures / "o\udcff.png")
+    assert run("explain", pictures, "--network", NET, "--out", tmp_path / "out") == 0
+    (record,) = (file for file in (tmp_path / "out").glob("*.json") if "two" not in file.name)
+    assert json.loads(record.read_bytes())["picture"].endswith("o\udcff.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda file: torch.save(torch.nn.Linear(2, 2), file), "it holds more than weights, and was not run"),
+        (lambda file: file.write_bytes(b""), "it is empty"),
+        (lambda file: torch.save({"a": torch.ones(1)}, file), "; 1 of its tensors are not in it, such as 'a'."),
+    ],
+)
+def test_files_of_something_else_are_refused_in_one_line(pictures, tmp_path, capsys, content, said):
+    content(file := tmp_path / "w.pt")
+    assert run("explain", pictures, "--network", NET, "--weights", file, "--out", tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert "\x1b" not in error
+
+
+def test_names_of_classes_that_cannot_be_read(pictures, tmp_path, capsys):
+    (names := tmp_path / "names.txt").write_bytes(b"\xff\xfe\xff")
+    assert run("explain", pictures, "--network", NET, "--classes", names, "--out", tmp_path / "out") == 1
+    assert "names.txt cannot be read as names of classes" in capsys.readouterr().err

@@ -67,8 +67,22 @@ def test_a_map_is_lost_at_the_floor_and_kept_only_if_it_is_its_own_picture(own, 
     [
         (["at the floor"] * 3, "holds"),
         (["at the floor", "above"], "does not hold"),
-        (["at the floor", "unclear"], "undecided here"),
+        (["at the floor", "unclear"], "undecided"),
     ],
 )
 def test_one_measure_above_fails_and_all_at_the_floor_pass(states, verdict):
     assert sanity.verdict_of(states) == verdict
+
+
+def test_batch_statistics_are_those_of_the_inputs_and_the_network_keeps_its_own(net):
+    """The first normalization sees the first convolution's output, of which mean and variance are known."""
+    inputs = pictures(6)
+    before = {name: value.clone() for name, value in net.module.state_dict().items()}
+    made = sanity.with_batch_statistics(net, inputs)
+    seen = net.module.features[0](inputs).detach()
+    norm = made.module.features[1]
+    assert torch.allclose(norm.running_mean, seen.mean(dim=(0, 2, 3)))
+    assert torch.allclose(norm.running_var, seen.var(dim=(0, 2, 3)))
+    assert not made.module.training
+    for name, value in net.module.state_dict().items():
+        assert torch.equal(value, before[name])

@@ -34,11 +34,17 @@ _FIRST_ONLY = ("sa-cam", "score-cam-binary")
 
 
 def drawn(samples: Path) -> Dataset:
-    """The photographs in the order that is drawn by :data:`PHOTO_SEED`; ``samples`` is laid out as ImageNet is."""
+    """The first photographs in the order drawn by :data:`PHOTO_SEED`; ``samples`` is laid out as ImageNet is."""
+    every = ordered(samples)
+    return Dataset(every.name, every.ids[:PHOTOGRAPHS], every.make)
+
+
+def ordered(samples: Path) -> Dataset:
+    """All photographs in the order that is drawn by :data:`PHOTO_SEED`."""
     found = datasets.imagenet(samples)
     ids = sorted(found.ids)
     random.Random(PHOTO_SEED).shuffle(ids)
-    return Dataset(found.name, tuple(ids[:PHOTOGRAPHS]), found.make)
+    return Dataset(found.name, tuple(ids), found.make)
 
 
 def versions(number: int) -> Iterator[Version]:
