@@ -177,6 +177,8 @@ def test_a_claim_takes_its_texts_from_the_list_and_verdict_and_interval_from_the
         "paper": "sca",
         "claim": "It is better at bn2",
         "evidence": "sec. 1, by eye",
+        "measured": "+0.100 [0.010, 0.150] (b), +0.120 [0.030, 0.200] (a)",
+        "populations": "",
         "ours": "by +0.12 [0.03, 0.20] (a), +0.10 [0.01, 0.15] (b) on lite0",
         "interval": "0.01 … 0.2",
         "verdict": "holds",
