@@ -38,8 +38,8 @@ $(if $(filter-out true false True False,$(FAST)),$(error FAST=$(FAST): expected 
 $(if $(word 2,$(NETWORK)),$(error NETWORK=$(NETWORK): expected one name, see `python -m camlib networks`))
 whole = $(if $1,$(if $(shell printf '%s' '$1' | grep -xE '[0-9]+'),,bad),$2)
 $(if $(call whole,$(SEED)),$(error SEED=$(SEED): expected a whole number))
-$(if $(call whole,$(JOBS),bad),$(error JOBS=$(JOBS): expected how many notebooks run at the same time))
-$(if $(call whole,$(THREADS),bad),$(error THREADS=$(THREADS): expected a number of threads))
+$(if $(call whole,$(filter-out 0,$(JOBS)),bad),$(error JOBS=$(JOBS): expected how many notebooks run at the same time))
+$(if $(call whole,$(filter-out 0,$(THREADS)),bad),$(error THREADS=$(THREADS): expected a number of threads))
 PARAMETERS := $(if $(PROFILE),-p profile $(PROFILE)) $(if $(NETWORK),-p network $(NETWORK)) \
               $(if $(SEED),-p seed $(SEED)) $(if $(FAST),-p fast $(FAST)) \
               $(if $(METHODS),-l methods "$(METHODS)") $(if $(PHOTOS),-l photos "$(PHOTOS)")

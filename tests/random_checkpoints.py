@@ -19,7 +19,8 @@ from torch import nn
 from camlib import Network, list_photos, load_network, load_photo, photo_info
 from camlib.zoo.pretrained import published_weights
 
-_LOGIT = 12.0  # of the right class; the others get 0, so that its probability is 0.99
+_LOGIT = 12.0  # of the right class, so that its probability is 0.99
+_SPREAD = 0.1  # of the other classes' logits: a class that answers 0 to everything has no map
 
 
 def write(home: str | Path, networks: Iterable[str], seed: int = 0, fit: Sequence[int] = ()) -> dict[str, Path]:
@@ -44,7 +45,8 @@ def _fit_head(networks: Sequence[Network]) -> None:  # views of one network at s
     photos = list_photos("imagenet")
     inputs = torch.cat([_head_input(network, heads[-1], name) for network in networks for name in photos]).double()
     labels = [photo_info(name).label for _ in networks for name in photos]
-    logits = torch.zeros(len(inputs), heads[-1].out_features, dtype=torch.float64)
+    size = len(inputs), heads[-1].out_features
+    logits = _SPREAD * torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     logits[range(len(inputs)), labels] = _LOGIT
     centered = inputs - inputs.mean(dim=0)
     weight = torch.linalg.pinv(centered) @ (logits - logits.mean(dim=0))

@@ -291,7 +291,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, help="; ".join(f"{k}: {v[1]}" for k, v in COMMANDS.items()))
     command = parser.parse_args(arguments).command
     run, _, well = COMMANDS[command]
-    lines = run()
+    try:
+        lines = run()
+    except (ValueError, OSError) as error:  # a record that is damaged, a folder that cannot be written
+        print(error, file=sys.stderr)
+        return 1
     print("\n".join(lines) if lines else well)
     return int(command != "gallery" and bool(lines))
 

@@ -147,7 +147,7 @@ def headline(made: Figure, text: str, note: str = "") -> None:
     fixed = {"y": 1 - MARGIN / height} if free else {}  # a layout of its own finds the height itself
     made.suptitle(head + blank, fontsize=LARGE, fontweight="bold", **place, **fixed)
     if note:
-        level = 1 - (MARGIN + text_height(head, LARGE)) / height
+        level = 1 - (MARGIN + text_height(head, LARGE) - 0.03) / height
         made.text(y=level, s=note, fontsize=PLAIN, color=QUIET, **place)
 
 

@@ -185,7 +185,7 @@ def test_a_dry_run_runs_nothing(tree):
 
 
 @pytest.mark.parametrize(
-    "given", ["PROFILE=nope", "FAST=maybe", "NETWORK=a b", "SEED=x", "JOBS=", "THREADS=two", "network=a"]
+    "given", ["PROFILE=nope", "FAST=maybe", "NETWORK=a b", "SEED=x", "JOBS=", "JOBS=0", "THREADS=two", "network=a"]
 )
 def test_a_variable_that_means_nothing_is_refused_before_anything_runs(tree, given):
     status, commands = make(tree, "figures", given)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from helpers import ITEM_FACTS
 
-from camlib.compendium import gallery, ledger, manifest
+from camlib.compendium import gallery, ledger, manifest, report
 
 CLAIM = {"paper": "sca", "claim": "c", "evidence": "e", "ours": 1, "interval": None, "notebook": "04_sca_cam"}
 
@@ -121,6 +121,14 @@ def test_damage_is_said_with_the_file_and_the_way_out(folder, name, look, conten
     for use in (look, gallery.gallery, gallery.problems):
         with pytest.raises(ValueError, match=rf"{name} in figures/ is damaged .*git checkout -- figures/{name}"):
             use()
+
+
+def test_the_command_line_says_damage_without_a_traceback(folder, capsys):
+    (folder / "figures").mkdir(exist_ok=True)
+    (folder / "figures" / "manifest.json").write_bytes(b"{")
+    for command in ("gallery", "check"):
+        assert report.main([command]) == 1
+        assert "manifest.json in figures/ is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [{"claim": None}, {"evidence": 3}, {"notebook": None}, {"paper": None}])

@@ -91,13 +91,14 @@ def test_no_text_names_a_path_of_this_machine():
         if match := paths.MACHINE_PATH.search(text) or re.search(rf"{re.escape(str(paths.ROOT))}\b", text):
             named[str(path.relative_to(paths.ROOT))] = match[0]
     assert texts
-    assert named == {}
+    assert named == {}, f"{', '.join(named)}: write a path from the root of the repository"
 
 
 def test_no_file_is_large():
     sizes = {str(path.relative_to(paths.ROOT)): path.stat().st_size for path in committed()}
     rows = {name: sizes.pop(name) for name in [*sizes] if name.startswith("data/evidence/")}
-    assert {name: size for name, size in sizes.items() if size > 1_500_000} == {}
+    large = {name: size for name, size in sizes.items() if size > 1_500_000}
+    assert large == {}, f"{', '.join(large)}: 1.5 MB at most"
     assert sum(rows.values()) < 12 * 2**20
 
 

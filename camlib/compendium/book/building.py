@@ -61,11 +61,14 @@ STYLE = """\
 .bd-article .cell_output img.enlarged {cursor: zoom-out; max-width: none; width: 1440px}
 html[data-theme=dark] .bd-article img {border: 4px solid #fff; border-radius: 2px; filter: none !important}
 html[data-theme=dark] .camlib-slider img {border: 0}
-.bd-article :is(h1, h2, h3, .sig, dt, dd, p) {overflow-wrap: anywhere}
+.bd-article :is(h1, h2, h3, .sig, dt, dd, p, code) {overflow-wrap: anywhere}
 @media (max-width: 600px) {
 .bd-article .cell_output img.enlarged {width: 720px}
 .bd-article dl.field-list {display: block}
-.bd-article dd {margin-left: 1rem}
+.bd-article dl dd {margin-left: .8rem}
+.bd-article dl.py {overflow-x: auto}
+.bd-article dl.py :is(a, span, em) {white-space: normal}
+.bd-article .sig {display: block; padding-left: 0; text-indent: 0}
 }
 """
 

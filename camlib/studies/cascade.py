@@ -1,6 +1,6 @@
 """How similar maps stay while a large network forgets: rows of eight photographs, for notebook 13a_sanity_cascade.
 
-    python -m camlib.evaluate.cascade             # about two minutes of a core: writes data/cascade.parquet
+    python -m camlib.studies.cascade             # about two minutes of a core: writes data/cascade.parquet
     rows = read()                                 # part, start, stage, photo, method, against, SSIM, Spearman, HOG, ...
 
 Every row is the similarity of two maps of one method and picture: the map of a network with random weights against
@@ -196,7 +196,7 @@ def read(file: Path = OUT) -> pd.DataFrame:
     Raises FileNotFoundError with the command that makes them.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"{file.name} does not exist. Make it: python -m camlib.evaluate.cascade")
+        raise FileNotFoundError(f"{file.name} does not exist. Make it: python -m camlib.studies.cascade")
     return pd.read_parquet(file, engine="pyarrow")
 
 
@@ -209,7 +209,7 @@ def write(frame: pd.DataFrame, out: Path = OUT) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line, see the head of this module."""
-    parser = argparse.ArgumentParser(prog="python -m camlib.evaluate.cascade", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m camlib.studies.cascade", description=__doc__.partition("\n")[0])
     parser.add_argument("--photographs", type=int, default=PHOTOGRAPHS, help=f"how many ({PHOTOGRAPHS})")
     parser.add_argument("--scenes", type=int, default=SCENES, help=f"how many ({SCENES})")
     parser.add_argument("--out", type=Path, default=OUT, help="table to write (data/cascade.parquet)")

@@ -6,8 +6,8 @@ import torch
 
 import camlib
 from camlib.data.photographs import load_photo
-from camlib.evaluate import cascade
 from camlib.metrics import spearman
+from camlib.studies import cascade
 from camlib.studies.robustness import randomization_stages
 from camlib.studies.sanity import MEASURES, forgetful
 
@@ -107,7 +107,7 @@ def test_cheap_methods_are_asked_at_every_stage_and_the_others_where_the_plan_sa
 
 
 def test_rows_that_are_missing_name_their_command(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"python -m camlib\.evaluate\.cascade"):
+    with pytest.raises(FileNotFoundError, match=r"python -m camlib\.studies\.cascade"):
         cascade.read(tmp_path / "cascade.parquet")
 
 
