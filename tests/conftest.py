@@ -37,13 +37,14 @@ def no_foreign_weights(monkeypatch):
 @pytest.fixture
 def own_repository(tmp_path, monkeypatch):
     """A repository of the test's own, with figures/, build/, notebooks/ and no memory of earlier touches."""
-    from camlib.compendium import gallery, manifest, verdicts
+    from camlib.compendium import counted, gallery, manifest, verdicts
 
     for name in ("figures", "build", "notebooks"):
         monkeypatch.setattr(paths, name.upper(), tmp_path / name)
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(manifest, "_made_here", set())
     monkeypatch.setattr(verdicts, "RULES", {})
+    monkeypatch.setattr(counted, "COUNTED", ())
     monkeypatch.setattr(gallery, "highlights", lambda: ["1. A finding."])
     return tmp_path
 
