@@ -72,6 +72,8 @@ def test_notebooks_lose_silent_cells_and_gain_numbers_and_words(repository, tmp_
     assert "$$\na = b\n$$ (eq-01-1)" in made.cells[0].source
     assert "`$$no$$`" in made.cells[0].source
     assert made.cells[1].metadata["mystnb"] == {"image": {"alt": "The title"}}
+    listed = (stage.folder / "equations.md").read_text()
+    assert "## [01 · One](notebooks/01_one.ipynb)\n\n- {eq}`eq-01-1` $\\displaystyle a = b$\n" in listed
     index = (stage.folder / "index.md").read_text()
     assert index.index("01 · One <notebooks/01_one>") < index.index("01a · Audit <notebooks/appendix/01a_one_audit>")
 
@@ -87,6 +89,7 @@ def test_a_built_page_has_its_picture_its_formula_and_no_foreign_file(repository
     page = (out / "notebooks/01_one.html").read_text(encoding="utf-8")
     assert 'alt="The title"' in page
     assert 'id="equation-eq-01-1"' in page
+    assert 'href="notebooks/01_one.html#equation-eq-01-1"' in (out / "equations.html").read_text(encoding="utf-8")
     assert "report.prose" not in page
     assert "0.5\u00a0[0.4,\u00a00.6]" in page  # an interval is not torn apart
     assert "_static/book.js" in page

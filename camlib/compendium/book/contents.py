@@ -54,16 +54,32 @@ def notebooks(root: Path, only: Sequence[str]) -> list[str]:
     return [path.relative_to(root).as_posix() for path in found]
 
 
-def own_pages(root: Path, pages: Sequence[str]) -> Mapping[str, str]:
-    """The first page with the tables of contents, and the API reference, by file name."""
-    return {"index.md": _index(root, pages)} | {f"api/{name}": text for name, text in api_pages(root).items()}
+def own_pages(root: Path, pages: Sequence[str], equations: Mapping[str, Sequence[Sequence[str]]]) -> Mapping[str, str]:
+    """The first page with the tables of contents, the list of equations, and the API reference, by file name.
+
+    ``equations``: of each page, (formula, label) of every numbered equation.
+    """
+    own = {"index.md": _index(root, pages), "equations.md": _equations(root, equations)}
+    return own | {f"api/{name}": text for name, text in api_pages(root).items()}
+
+
+def _equations(root: Path, equations: Mapping[str, Sequence[Sequence[str]]]) -> str:
+    """Every numbered equation with a link to where it stands, notebook by notebook."""
+    parts = ["# Equations", "Every numbered equation of the course and its appendix; the number leads to its place."]
+    for page, found in equations.items():
+        if found:
+            title, _, place = _numbered(root, page).rpartition(" <")
+            lines = [f"- {{eq}}`{label}` $\\displaystyle {' '.join(body.split())}$" for body, label in found]
+            parts.append("\n".join([f"## [{title}]({place.rstrip('>')}.ipynb)", "", *lines]))
+    return "\n\n".join(parts) + "\n"
 
 
 def _index(root: Path, pages: Sequence[str]) -> str:
     folders = {"Course": "notebooks", "Appendix": "notebooks/appendix", "Solutions": "notebooks/solutions"}
     parts = ["# camlib: the book", _WORDS]
     front = {"README.md": "About camlib", "notebooks/glossary.md": "Notation and glossary"}
-    parts.append(_toctree("Begin", [f"{name} <{page}>" for page, name in front.items() if page in pages]))
+    begin = [f"{name} <{page}>" for page, name in front.items() if page in pages]
+    parts.append(_toctree("Begin", [*begin, "Equations <equations.md>"]))
     for caption, folder in folders.items():
         within = [
             _numbered(root, page) for page in pages if page.endswith(".ipynb") and page.rpartition("/")[0] == folder

@@ -21,6 +21,7 @@ LINK = re.compile(r"(?<!\!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[
 ATTRIBUTE = re.compile(r'(?P<name>href|src)="(?P<target>[^"]+)"')
 ANCHOR = re.compile(r'^<a (?:id|name)="([^"]+)"></a>[ \t]*$', re.MULTILINE)
 FORMULA = re.compile(r"^\$\$(?P<body>(?:(?!\$\$).)+)\$\$[ \t]*$", re.MULTILINE | re.DOTALL)
+LABELED = re.compile(r"^\$\$((?:(?!\$\$).)+)\$\$ \((eq-\w+-\d+)\)", re.MULTILINE | re.DOTALL)
 INTERVAL = re.compile(r"(?<=\d) (\[[^\[\]<, ]+,) ([^\[\]<, ]+\])")
 FENCE = re.compile(r"(^```.*?^```[ \t]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
@@ -35,6 +36,7 @@ class Stage:
         root: of the repository.
         pages: what the book holds, relative to the root, in order.
         dropped: links that led to nothing, as "page: target".
+        equations: label and formula of every numbered equation, by notebook.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Stage:
     root: Path = paths.ROOT
     pages: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    equations: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     def fill(self) -> None:
         """Copy texts, notebooks, pictures and tables, and write the pages that only the book has."""
@@ -50,7 +53,7 @@ class Stage:
         self.pages = [*contents.texts(self.root), *contents.notebooks(self.root, self.only)]
         for page in self.pages:
             (self._notebook if page.endswith(".ipynb") else self._text)(page)
-        for page, text in contents.own_pages(self.root, self.pages).items():
+        for page, text in contents.own_pages(self.root, self.pages, self.equations).items():
             self._write(page, text)
 
     def _write(self, page: str, text: str) -> None:
@@ -69,6 +72,7 @@ class Stage:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source, formulas = numbered(cell.source, PurePosixPath(page).stem, formulas)
+                self.equations.setdefault(page, []).extend(LABELED.findall(cell.source))
                 cell.source = self.mended(ANCHOR.sub(r"(\1)=", cell.source), page)
                 said = _first_words(cell.source) or said
                 continue
