@@ -31,6 +31,7 @@ def law_chart(
     networks: Mapping[str, str],
     pair: tuple[str, str] | None = None,
     note: str = "",
+    apart: Sequence[str] = (),
 ) -> Figure:
     """Similarity to ΣM against similarity between two classes: both layers over all networks, then each network.
 
@@ -40,6 +41,7 @@ def law_chart(
         headline: the finding, above the figure.
         networks: network -> printed name, in the order of the small panels (last layer).
         pair: two methods joined by an arrow that carries ``note``.
+        apart: networks that have a small panel and do not enter the means, since their pictures are of another kind.
 
     Below y = 2x² − 1 no mean can lie: two maps at angles θ from ΣM are at most 2θ apart. Raises ValueError for a method
     without title or group.
@@ -51,7 +53,7 @@ def law_chart(
     upper, lower = figure.subfigures(2, 1, height_ratios=(5.6, 2.1))
     axes = upper.subplots(1, 3, width_ratios=(4, 4, 2.15))
     for ax, layer, name in zip(axes, ("last", "inner"), ("last layer", "an inner layer"), strict=False):
-        part = points[points["layer"] == layer]
+        part = points[(points["layer"] == layer) & ~points["network"].isin(apart)]
         _plane(ax)
         for method in methods:
             _spread(ax, part[part["method"] == method], groups[method], method)

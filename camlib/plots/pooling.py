@@ -77,12 +77,12 @@ def _case(
         middle, m_x, w_x, g_x = top + 2 * _CELL, left + 0.42, left + 1.2, left + wide - 4.35 * _CELL
         size = 0.27 if rows > 2 else 0.32
         ax = _grid(made, height, pooled[k], m_x - rows * size / 2, middle - rows * size / 2, size, (0, 18), "{:.2g}")
-        ax.set_title("m", fontsize=SMALL, pad=2, style="italic")
+        ax.set_title("m", fontsize=SMALL, pad=2, style="italic", fontweight="normal")
         size = 0.2 if rows > 2 else 0.24
         ax = _grid(made, height, weights[k], w_x - rows * size / 2, middle - rows * size / 2, size, (-4, 4), "{:.0f}")
-        ax.set_title("w", fontsize=SMALL, pad=2, style="italic")
+        ax.set_title("w", fontsize=SMALL, pad=2, style="italic", fontweight="normal")
         ax = _grid(made, height, gradients[k], g_x, top, _CELL, (-reach, reach), "{:.0f}", blocks)
-        ax.set_title(f"{area} · g", fontsize=SMALL, pad=3, style="italic")
+        ax.set_title(f"{area} · g", fontsize=SMALL, pad=3, style="italic", fontweight="normal")
         total, mean = float(weights[k].sum()), float(gradients[k].mean())
         agree = abs(total - mean) < 1e-9 * max(1.0, abs(total))
         below = top + 4 * _CELL + 0.13

@@ -50,6 +50,16 @@ def test_law_chart_shows_means_over_networks_and_each_network():
     assert plots.text_problems(figure) == []
 
 
+def test_a_network_apart_has_its_panel_and_no_part_in_the_means():
+    frame, other = points(), list(NETWORKS)[-1]
+    big, *_, second = plots.law_chart(frame, TITLES, GROUPS, "A finding", NETWORKS, apart=[other]).axes
+    kept = frame[(frame["layer"] == "last") & (frame["network"] != other)]
+    means = kept.groupby("method", sort=False)[["alike_sum", "alike_class"]].mean()
+    assert np.array([mark[:2] for mark in marks(big)]) == pytest.approx(means.to_numpy())
+    assert "1 networks" in big.get_title() + big.get_title(loc="left")
+    assert len(marks(second)) == 3
+
+
 def test_law_chart_shades_what_geometry_forbids():
     figure = plots.law_chart(points(), TITLES, GROUPS, "A finding", NETWORKS)
     (curve,) = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 200]
