@@ -10,7 +10,6 @@ on the network that could learn the mark and on the repaired one, which could no
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from camlib.evaluate.evidence.populations import CLASS_MAPS
 from camlib.explanation import DegenerateMapWarning, compare
 from camlib.metrics import Interval, bootstrap_interval
 from camlib.networks import Network
+from camlib.studies.keeping import write
 from camlib.zoo import load_network
 
 OUT = paths.DATA / "shortcut.parquet"
@@ -111,13 +111,6 @@ def alarms(rows: pd.DataFrame) -> pd.DataFrame:
 def _with_intervals(values: dict[str, pd.Series]) -> dict[str, float]:
     each: dict[str, Interval] = {name: bootstrap_interval(v.to_numpy(), resamples=500) for name, v in values.items()}
     return {f"{name}{end}": x for name, i in each.items() for end, x in zip(("", "_low", "_high"), i, strict=True)}
-
-
-def write(frame: pd.DataFrame, out: Path = OUT) -> None:
-    """Keep the rows; the file is whole or not there."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    frame.to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
-    temporary.replace(out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,6 @@ one of the trained network. :func:`measure` makes them, for other parameters of 
 from __future__ import annotations
 
 import argparse
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from camlib.data.scenes import make_scenes
 from camlib.engine import runtime
 from camlib.explanation import DegenerateMapWarning, Explanation, compare
 from camlib.networks import Network
+from camlib.studies.keeping import write
 from camlib.studies.robustness import cascading_randomization, randomization_stages
 from camlib.studies.sanity import MEASURES, forgetful_maps, similarities, with_batch_statistics
 from camlib.zoo import load_network
@@ -198,13 +198,6 @@ def read(file: Path = OUT) -> pd.DataFrame:
     if not file.is_file():
         raise FileNotFoundError(f"{file.name} does not exist. Make it: python -m camlib.studies.cascade")
     return pd.read_parquet(file, engine="pyarrow")
-
-
-def write(frame: pd.DataFrame, out: Path = OUT) -> None:
-    """Keep the rows; the file is whole or not there."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    frame.to_parquet(temporary, engine="pyarrow", compression="zstd", index=False)
-    temporary.replace(out)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

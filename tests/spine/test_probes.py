@@ -189,7 +189,7 @@ PROBES = [
     ("votes", lambda: camlib.explain(wrapped(lambda y: y.long()), P), TypeError, "returned torch.int64; expected fl"),
     ("complex numbers", lambda: camlib.explain(wrapped(lambda y: y + 1j), P), TypeError, "their real part"),
     ("NaN logits", lambda: camlib.explain(wrapped(lambda y: y * float("nan")), P), ValueError,
-     "NaN or Inf logits on finite input. Check its weights"),
+     r"NaN or Inf logits on finite input\. Check its weights\.$"),
     ("transform that returns an array", lambda: camlib.explain(gap_with(lambda image: np.asarray(image)), P * 1.0),
      (TypeError, ValueError), "The transform must return a tensor"),
     ("picture too small for a map", lambda: camlib.explain(gap(size=2), P), ValueError,
