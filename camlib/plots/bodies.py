@@ -8,7 +8,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 
 from camlib.plots.arrays import rgb
 from camlib.plots.look import LARGE, clip, ink, scale, signs, text_width
-from camlib.plots.overlays import CONTOUR, Overlay, colored, contour_level
+from camlib.plots.overlays import CONTOUR, Overlay, colored, contour_map
 from camlib.plots.stages import LABEL_SIZE, NOTE_GAP, ROWS, SHAPE_SIZE, Place, Stage
 
 Extent = tuple[float, float, float, float]
@@ -36,13 +36,13 @@ def _draw_picture(ax: Axes, stage: Stage, extent: Extent) -> None:
     overlaid = isinstance(shown, Overlay) and hasattr(shown, "heatmap")
     picture = colored(shown.image, shown.heatmap) if overlaid else rgb(shown)
     ax.imshow(picture, extent=extent, interpolation="antialiased", zorder=2)
-    level = contour_level(shown.heatmap) if overlaid else None
-    if level is not None:
+    contour = contour_map(shown.heatmap) if overlaid else None
+    if contour is not None:
         left, right, bottom, top = extent
         height, width = shown.heatmap.shape
         xs = left + (np.arange(width) + 0.5) * (right - left) / width
         ys = top - (np.arange(height) + 0.5) * (top - bottom) / height
-        ax.contour(xs, ys, shown.heatmap, levels=[level], colors=[CONTOUR], linewidths=0.75, zorder=2)
+        ax.contour(xs, ys, contour[0], levels=[contour[1]], colors=[CONTOUR], linewidths=0.75, zorder=2)
     _frame(ax, extent)
 
 

@@ -20,7 +20,7 @@ COLORMAP = "camlib-heat"
 DIVERGING = "camlib-signed"
 """The one color map of signed weights and maps: blue, white at 0, red."""
 
-_HEAT = ("#FFFFFF", "#FFEDB8", "#FFCE6B", "#FFA33F", "#F87331", "#E8403A", "#C91A49", "#951046")
+_HEAT = ("#FFFFFF", "#FFEFB5", "#FFCF5A", "#FF9F3A", "#FA6A3C", "#E63A4E", "#C0185F", "#A50F5B")
 _ARMS = (("#2166AC", "#67A5D4", "#FFFFFF"), ("#FFFFFF", "#EE8A73", "#B2182B"))
 
 # Björn Ottosson 2020, "A perceptual color space for image processing": linear RGB -> cones -> OKLab

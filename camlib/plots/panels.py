@@ -16,7 +16,7 @@ from matplotlib.patheffects import Stroke
 from camlib.plots.arrays import array, rgb
 from camlib.plots.look import BOX_COLOR, QUIET, SMALL, Box, aspect, is_explanation, scale, signs
 from camlib.plots.methods import method_title
-from camlib.plots.overlays import CONTOUR, HALF, OPACITY, colored, contour_level
+from camlib.plots.overlays import CONTOUR, HALF, OPACITY, colored, contour_map
 from camlib.plots.tiles import Tiles, texts_like
 
 BAR_LABEL = "share of this map's maximum"
@@ -224,9 +224,9 @@ def draw_overlay(ax: Axes, image: Any, heatmap: Any, opacity: float = OPACITY) -
     """An overlay in a panel of your own figure, its contour as a line of 0.75 points whatever the size."""
     values = array(heatmap)
     ax.imshow(colored(rgb(image), values, opacity))
-    level = contour_level(values)
-    if level is not None and min(values.shape) > 1:
-        ax.contour(values, levels=[level], colors=[CONTOUR], linewidths=0.75)
+    contour = contour_map(values)
+    if contour is not None and min(values.shape) > 1:
+        ax.contour(contour[0], levels=[contour[1]], colors=[CONTOUR], linewidths=0.75)
 
 
 def _heat(content: Any) -> np.ndarray:

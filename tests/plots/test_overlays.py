@@ -14,7 +14,7 @@ from vision import VISION, distance, seen
 from camlib.plots.colors import COLORMAP, DIVERGING
 from camlib.plots.overlays import (
     contour_cover,
-    contour_level,
+    contour_map,
     line_picture,
     overlay,
     overlay_picture,
@@ -27,8 +27,8 @@ RED = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
 
 
 def gray(luminance):
-    """Black becomes half of white, white stays white."""
-    return round(255 * (0.5 + 0.5 * luminance))
+    """Black becomes light gray, white stays white."""
+    return round(255 * (0.65 + 0.35 * luminance))
 
 
 def draw(text):
@@ -48,19 +48,20 @@ def test_a_map_of_zeros_colors_nothing_and_has_no_contour():
     assert (np.asarray(overlay_picture(torch.zeros(3, 2, 2), torch.zeros(2, 2))) == gray(0)).all()
 
 
-def test_color_mixes_by_opacity_and_the_power_of_the_heat():
-    """White photograph, heat 0.4, opacity 0.75: the share of color is 0.75 * 0.4^0.75, the rest is white."""
-    made = np.asarray(overlay_picture(torch.ones(3, 1, 2), [[0.4, 1.0]], opacity=0.75))
-    color = matplotlib.colormaps[COLORMAP](0.4)[:3]
-    share = 0.75 * 0.4**0.75
-    assert made[0, 0].tolist() == [round(255 * (1 - share + share * c)) for c in color]
+def test_a_glaze_takes_away_what_its_color_lacks():
+    """Half light photograph, heat 0.4, opacity 0.75: each of red, green, blue loses 0.75 of what the color lacks."""
+    made = np.asarray(overlay(torch.full((3, 1, 2), 0.5), [[0.4, 1.0]], opacity=0.75))
+    color = np.array(matplotlib.colormaps[COLORMAP](0.4)[:3])
+    assert made[0, 0] == pytest.approx((0.65 + 0.35 * 0.5) * (0.25 + 0.75 * color))
 
 
-def test_the_hottest_place_keeps_two_fifths_of_the_photograph():
-    """Black and white below heat 1 stay apart by 0.4 of what they were in gray."""
+@pytest.mark.parametrize("heat", [0.25, 0.5, 0.75, 1.0])
+def test_every_place_keeps_two_fifths_of_the_contrast_of_the_gray_photograph(heat):
+    """Black and white below the heat, by luminance; and the hotter, the more of it the color takes."""
     stripes = torch.tensor([0.0, 1.0]).repeat(4, 2).expand(3, 4, 4)
-    made = np.asarray(overlay_picture(stripes, np.ones((4, 4)))).astype(float)
-    assert made[0, 1] - made[0, 0] == pytest.approx(0.4 * 127.5, abs=1)
+    made = np.asarray(overlay(stripes, np.full((4, 4), heat))) @ [0.299, 0.587, 0.114]
+    cooler = np.asarray(overlay(stripes, np.full((4, 4), heat - 0.2))) @ [0.299, 0.587, 0.114]
+    assert 0.4 * 0.35 < made[0, 1] - made[0, 0] < cooler[0, 1] - cooler[0, 0]
 
 
 def test_a_signed_map_is_red_and_blue_around_the_gray_photograph():
@@ -89,10 +90,10 @@ def test_heat_below_the_threshold_shows_no_color():
 
 @pytest.mark.parametrize(("side", "width"), [(101, 1), (500, 2), (1001, 1001 / 250)])
 def test_contour_of_a_ramp_is_a_line_at_half_of_the_maximum(side, width):
-    """A ramp crosses half of its maximum in the middle; the line covers as many pixels of a row as it is wide."""
-    cover = contour_cover(np.linspace(0, 0.8, side)[None].repeat(side, axis=0))
+    """A ramp up to a plain crosses half of its height at a quarter; the line covers as many pixels as it is wide."""
+    cover = contour_cover(np.linspace(0, 1.6, side).clip(0, 0.8)[None].repeat(side, axis=0))
     assert cover.sum(axis=1) == pytest.approx(width, rel=0.02)
-    assert (cover * np.arange(side)).sum(axis=1) / cover.sum(axis=1) == pytest.approx((side - 1) / 2)
+    assert (cover * np.arange(side)).sum(axis=1) / cover.sum(axis=1) == pytest.approx((side - 1) / 4)
 
 
 def test_contour_goes_round_a_region_and_nowhere_else():
@@ -107,14 +108,23 @@ def test_contour_goes_round_a_region_and_nowhere_else():
     assert covered[3:6, 2].all()
 
 
+def test_the_contour_follows_the_map_smoothed_by_a_quarter_of_a_cell_of_seven():
+    """A line of one bright column: a Gaussian of 56/28 = 2 pixels lies round it, and half of its maximum at 2.35."""
+    heat = np.zeros((56, 57))
+    heat[:, 28] = 1
+    smoothed, level = contour_map(heat)
+    assert smoothed[30, 28:32] / smoothed[30, 28] == pytest.approx(np.exp(-(np.arange(4) ** 2) / 8), abs=1e-3)
+    assert level == pytest.approx(smoothed.max() / 2)
+
+
 def test_speckle_and_full_maps_have_no_contour():
     dots = np.zeros((20, 20))
     dots[::4, ::4] = 1  # 25 regions
-    assert contour_level(dots) is None
+    assert contour_map(dots) is None
     dots[8:] = 0  # ten
-    assert contour_level(dots) == 0.5
-    assert contour_level(np.ones((4, 4))) is None
-    assert contour_level(np.array([[-1.0, 1.0]])) is None
+    assert contour_map(dots) is not None
+    assert contour_map(np.ones((4, 4))) is None
+    assert contour_map(np.array([[-1.0, 1.0]])) is None
 
 
 def test_a_pair_is_the_photograph_and_its_overlay():
