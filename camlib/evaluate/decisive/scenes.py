@@ -29,7 +29,9 @@ from camlib.training.lfi import weight_names
 from camlib.weights import union
 from camlib.zoo.pretrained import load_network
 
-FIRST, COUNTS = 10_000, {"one": 160, "several": 160}
+FIRST, COUNTS = 10_000, {"one": 640, "several": 160}
+"""Number of the first scene, and how many of each kind. Raised once, from 160 with one object, when those had left
+products and unions undecided."""
 LFI_SEED, LFI_COUNT = 10**9 + 700, 800
 
 
