@@ -274,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_network(sub, act)
     explain = commands.choices["explain"]
     explain.add_argument("--original", action="store_true", help="overlays at the resolution of the picture")
-    explain.add_argument("--opacity", type=float, default=0.6, help="share of color at the hottest place")
+    explain.add_argument("--opacity", type=float, default=0.8, help="strength of the color, 0 to 1")
     layers = commands.add_parser("layers", help="the layers of a network that can be explained")
     layers.add_argument("network", metavar="NETWORK")
     layers.add_argument("--depth", type=int, help="parts of a name at most")
