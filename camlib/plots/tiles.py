@@ -215,7 +215,7 @@ def rooms_below(figure: Figure, height: float, count: int, left: float = 0.8, ri
         ax.set_position((place.x0, (place.y0 * before + height) / after, place.width, place.height * before / after))
     for text in figure.texts:
         text.set_y((text.get_position()[1] * before + height) / after)
-    for rule in figure.artists:  # those over groups of columns
+    for rule in [artist for artist in figure.artists if isinstance(artist, Line2D)]:  # over groups of columns
         rule.set_ydata((np.array(rule.get_ydata()) * before + height) / after)
     figure.set_size_inches(width, after)
     wide = (width - left - right - _SEAM * (count - 1)) / count
