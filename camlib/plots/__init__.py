@@ -36,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "method_map": ["method_map"],
         "methods": ["METHOD_STYLES", "method_style", "method_title"],
+        "outlines": ["outlines"],
         "overlays": ["OPACITY", "overlay"],
         "panels": ["draw_overlay", "feature_maps", "grid", "show"],
         "pipelines": ["Block", "pipeline", "pipelines"],

@@ -27,6 +27,15 @@ def test_room_below_keeps_panels_and_texts_where_they_are_from_the_top():
     assert high == pytest.approx(0.75)
 
 
+def test_room_below_keeps_the_rules_over_groups_of_columns_in_their_place():
+    figure = plots.grid([[np.zeros((8, 8, 3))] * 2], groups=[("one", 1), ("two", 1)])
+    before, height = [1 - rule.get_ydata()[0] for rule in figure.artists], figure.get_figheight()
+    plots.room_below(figure, 1.5)
+    after = [1 - rule.get_ydata()[0] for rule in figure.artists]
+    assert len(before) == 2
+    np.testing.assert_allclose(np.array(after) * (height + 1.5), np.array(before) * height)
+
+
 def test_room_for_no_panel_is_refused():
     figure = plots.grid([[np.zeros((8, 8, 3))]])
     with pytest.raises(ValueError, match=r"height=0\.5: expected at least 0\.9 inches"):
