@@ -272,7 +272,12 @@ class Trace:
             return self.scorer(masking.precision).logits(len(channels), write, "masked pictures").to(self.logits)
 
         known = (picture, self.logits[b], maps, repr(masking), repr(self.network.preprocess))
-        return sharing.once_a_run(self.network.module, known, made).to(self.logits)
+        return sharing.once_a_run(lambda: self._digest, known, made).to(self.logits)
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of the network whose logits a trace holds: one that changes has another trace."""
+        return sharing.digest_of(self.network.module)
 
     def _report_precision(self, masking: Masking) -> None:
         maps = self.unfolded(self.activations[0, sampled(self.live[0].nonzero().flatten())])

@@ -126,9 +126,16 @@ class Landmarks:
         return self.kriging.interpolate(self.scored)
 
     def read(self, target: int, score: str = "probability") -> Reading:
-        """What is known of a class's score, "probability" or "logit"."""
-        bounded = score == "probability" and self.output != "none"
-        return Reading(self.kriging, _values(self.scored, target, self.output if bounded else "none"), bounded)
+        """What is known of a class's score, "probability" or "logit"; kept, for the next map that follows from it."""
+        if (target, score) not in self._readings:
+            bounded = score == "probability" and self.output != "none"
+            values = _values(self.scored, target, self.output if bounded else "none")
+            self._readings[target, score] = Reading(self.kriging, values, bounded)
+        return self._readings[target, score]
+
+    @cached_property
+    def _readings(self) -> dict[tuple[int, str], Reading]:
+        return {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,11 +29,12 @@ def share(wanted: bool = True) -> None:
     _wanted = wanted
 
 
-def once_a_run(module: nn.Module, follows_from: Iterable[Tensor | str], make: Callable[[], Tensor]) -> Tensor:
+def once_a_run(network: Callable[[], str], follows_from: Iterable[Tensor | str], make: Callable[[], Tensor]) -> Tensor:
     """``make()``, or what it returned in another process of this run.
 
     Args:
-        module: the network whose passes ``make`` runs, in the state in which it runs them.
+        network: returns the digest (:func:`digest_of`) of the module whose passes ``make`` runs, in the state in which
+            it runs them; it is called only where something is shared.
         follows_from: all else that the result depends on.
         make: computes a tensor. It is always called where nothing is shared, and where a TorchDispatchMode watches, as
             PyTorch's FlopCounterMode does: operations that are counted have to be done.
@@ -42,7 +43,7 @@ def once_a_run(module: nn.Module, follows_from: Iterable[Tensor | str], make: Ca
     # The mode of this thread: the flag behind torch's is_in_torch_dispatch_mode is one for all threads.
     if not (_wanted and folder) or _get_current_dispatch_mode() is not None:
         return make()
-    path = Path(folder) / f"{_digest(module, follows_from)}.npy"
+    path = Path(folder) / f"{_digest([network(), *follows_from])}.npy"
     if path.exists():
         return torch.from_numpy(np.load(path))
     made = make()
@@ -50,10 +51,15 @@ def once_a_run(module: nn.Module, follows_from: Iterable[Tensor | str], make: Ca
     return made
 
 
-def _digest(module: nn.Module, follows_from: Iterable[Tensor | str]) -> str:
-    known = hashlib.blake2b(digest_size=16)
+def digest_of(module: nn.Module) -> str:
+    """What the logits of a module follow from, in one word: its structure, its weights and what computes them."""
     state = [part for pair in module.state_dict().items() for part in pair]
-    for part in [torch.__version__, str(torch.get_num_threads()), repr(module), *state, *follows_from]:
+    return _digest([torch.__version__, str(torch.get_num_threads()), repr(module), *state])
+
+
+def _digest(parts: Iterable[Tensor | str]) -> str:
+    known = hashlib.blake2b(digest_size=16)
+    for part in parts:
         if isinstance(part, Tensor):
             known.update(f"{part.dtype} {tuple(part.shape)} ".encode())
             part = part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()

@@ -172,8 +172,9 @@ def score_cam_binary(
 
 
 def class_probabilities(trace: Trace, target: Tensor, masking: Masking) -> Tensor:
-    """Softmax probability of the target class for each masked picture, [B, K]; 0 for constant channels."""
-    return masked_scores(trace, target, masking, "probability")
+    """Softmax probability of the target class for each masked picture, [B, K]; 0 for constant channels. Kept."""
+    key = "class probabilities", masking, tuple(target.tolist())
+    return trace.once(key, lambda: masked_scores(trace, target, masking, "probability"))
 
 
 def masked_scores(trace: Trace, target: Tensor, masking: Masking, score: str) -> Tensor:

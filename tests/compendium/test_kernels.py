@@ -26,6 +26,12 @@ from camlib.compendium import kernels, notebook_runner
 kernels.preload = lambda notebooks: None  # seconds in which nothing is forked yet
 notebook_runner.main()
 """
+FEW = """
+import camlib
+from camlib.compendium import notebook_runner
+camlib.__all__ = ["Trace"]  # enough to load PyTorch; a run that loads all of camlib is another test
+raise SystemExit(notebook_runner.main())
+"""
 LOADED = "import sys\nprint(sorted({'torch', 'colorsys'} & set(sys.modules)))"
 
 
@@ -77,7 +83,7 @@ def mixed(tmp_path_factory):
     folder, dies = tmp_path_factory.mktemp("mixed"), "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
     cells = {"00_a": LOADED, "01_b": "import colorsys, not_there", "02_bad": "1 / 0", "03_dead": dies, "04_good": "1"}
     paths = [notebook(folder, name, cell) for name, cell in cells.items()]
-    with command_line(*paths, "--output", folder / "built") as run:
+    with command_line(*paths, "--output", folder / "built", entry=("-c", FEW)) as run:
         said, complaints = run.communicate(timeout=300)
     return run.returncode, said, complaints, folder / "built"
 

@@ -103,6 +103,15 @@ def test_another_question_is_computed(folder, question):
     assert torch.equal(found, expected)
 
 
+def test_the_weights_of_the_network_are_read_once_a_trace(folder, monkeypatch):
+    read, plain = [], sharing.digest_of
+    monkeypatch.setattr(sharing, "digest_of", lambda module: read.append(module) or plain(module))
+    trace = Trace(net(), BATCH, "features")
+    for masking in (None, Masking(filler="black")):
+        trace.masked_logits(masking)
+    assert read == [trace.network.module]
+
+
 def test_changed_feature_maps_are_computed(folder):
     asked(net(), BATCH)
     assert asked(net(), BATCH, scale=0.5)[1] > 0
@@ -133,8 +142,8 @@ def test_a_pass_that_fails_leaves_nothing(folder):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sharing.once_a_run(net().module, ["question"], fails)
+        sharing.once_a_run(lambda: "network", ["question"], fails)
     assert not folder.exists()
-    made = sharing.once_a_run(net().module, ["question"], lambda: torch.arange(3.0))
+    made = sharing.once_a_run(lambda: "network", ["question"], lambda: torch.arange(3.0))
     (file,) = folder.iterdir()
     assert np.array_equal(np.load(file), made.numpy())

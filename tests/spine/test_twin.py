@@ -411,13 +411,12 @@ def test_compiled_and_parallel_wrappers_are_taken_off():
     assert Twin(nn.DataParallel(module)).counterpart(module.fc) is not None
 
 
-class Decorated(helpers.Gap):
-    @torch.compile
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x)
-
-
 def test_a_forward_that_its_class_compiles_runs_eagerly():
+    class Decorated(helpers.Gap):
+        @torch.compile  # it imports the compiler: seconds that the collection of tests need not take
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)
+
     module = helpers.seeded(Decorated, dtype=torch.float32)
     calls = []
     twin = Twin(module)

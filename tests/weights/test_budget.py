@@ -193,6 +193,21 @@ def test_sa_cam_moves_with_both_scores_as_differences_say(form, scale, monkeypat
         assert torch.allclose(change, expected, atol=1e-4 * max(1.0, float(expected.abs().max())))
 
 
+def test_scores_of_a_class_are_made_once_for_all_that_follows_from_them():
+    trace, masking = Trace(NET, BATCH), Masking(passes=12)
+    one, other = torch.tensor([0, 2]), torch.tensor([1, 2])
+    kept = hybrid.class_probabilities(trace, one, masking)
+    changed = hybrid.class_probabilities(trace, other, masking)
+    assert hybrid.class_probabilities(trace, one, masking) is kept
+    assert torch.equal(kept[1], changed[1])
+    assert not torch.equal(kept[0], changed[0])
+    p = trace.masked_logits(masking).softmax(dim=2)
+    assert torch.equal(kept, p[[0, 1], :, one] * trace.live)
+    landmarks = trace.landmarks(masking)[0]
+    assert landmarks.read(0) is landmarks.read(0)
+    assert landmarks.read(0).bounded != landmarks.read(0, "logit").bounded
+
+
 def test_a_method_without_a_budget_returns_its_plain_weights():
     trace, target = Trace(NET, BATCH[:1]), torch.tensor([0])
     for name in ("score-cam", "sa-cam", "score-cam-softmax"):
