@@ -77,6 +77,8 @@ def grid(
     bar_label: str = "",
     titles: Sequence[Sequence[str | None]] | None = None,
     note: str = "",
+    groups: Sequence[tuple[str, int]] = (),
+    breaks: Sequence[int] = (),
 ) -> Figure:
     """Matrix of pictures with row labels on the left, column labels on top and one color bar.
 
@@ -86,8 +88,9 @@ def grid(
     short texts under the cells, ``titles`` texts over them in place of ``column_labels``, ``boxes`` rectangles in them,
     all shaped like ``cells``. Names of methods in labels
     are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
-    ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it.
-    Raises ValueError where labels, notes or boxes do not match the cells.
+    ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it. ``groups``, (title,
+    number of columns), stand apart under a title each; a larger gap lies in front of the rows of ``breaks``; a note or
+    row label "**in stars**" is bold. Raises ValueError where labels, notes or boxes do not match the cells.
     """
     if not len(cells) or not max(len(row) for row in cells):
         raise ValueError("cells is empty; pass at least one row with one picture or map")
@@ -110,6 +113,8 @@ def grid(
         colorbar,
         bar_label,
         note,
+        groups=groups,
+        breaks=breaks,
     )
 
 
@@ -173,6 +178,7 @@ def _matrix(
     colorbar: bool,
     bar_label: str = "",
     note: str = "",
+    **layout: Any,
 ) -> Figure:
     """Tiles with their contents, texts and boxes, and one bar if anything in them has heat."""
     heated = [content for row in cells for content in row if _has_heat(content)]
@@ -185,6 +191,7 @@ def _matrix(
         title=title,
         note=note,
         bar=colorbar and bool(heated),
+        **layout,
     )
     figure = tiles.make()
     for r, row in enumerate(cells):

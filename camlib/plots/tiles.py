@@ -10,8 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from camlib.plots.look import (
+    EDGE,
     LARGE,
     MARGIN,
     PLAIN,
@@ -28,7 +30,7 @@ from camlib.plots.look import (
 Texts = Sequence[Sequence[str | None]]
 
 _GAP, _BAR, _LABEL = 0.08, 0.34, 1.35
-_SEAM, _STRETCH = 0.55, 1.2
+_SEAM, _STRETCH, _APART = 0.55, 1.2, 0.22
 TALLEST = 12.5
 """Inches that a figure may be high: 900 displayed pixels. Tiles shrink to keep it."""
 WIDEST = 3.2
@@ -41,8 +43,11 @@ class Tiles:
 
     Attributes:
         aspects: height over width of each tile, row by row; None leaves a place empty.
-        above, below: texts over and under each tile; they are wrapped to its width.
+        above, below: texts over and under each tile; they are wrapped to its width. A text "**in stars**" under a tile
+            or at the left of a row is bold.
         labels: texts at the left of the rows.
+        groups: (title, number of columns) of columns that belong together, under a title with a rule, a gap between.
+        breaks: rows in front of which there is a larger gap.
         cell: largest width of a tile in inches; without it tiles fill the width, up to :data:`WIDEST`.
         title, note: the headline over all tiles, and what stands in gray under it.
         footer: a line under all tiles.
@@ -58,17 +63,24 @@ class Tiles:
     note: str = ""
     footer: str | None = None
     bar: bool = False
+    groups: Sequence[tuple[str, int]] = ()
+    breaks: Sequence[int] = ()
     axes: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.columns = max(len(row) for row in self.aspects)
+        if self.groups and sum(count for _, count in self.groups) != self.columns:
+            raise ValueError(f"groups {list(self.groups)} do not add up to {self.columns} columns")
+        self.shifts = [number * _APART for number, (_, count) in enumerate(self.groups) for _ in range(count)]
+        self.shifts = self.shifts or [0.0] * self.columns
         self.labels = [wrap(label, _LABEL, PLAIN) for label in self.labels or []]
         room = WIDTH - 2 * MARGIN
         self.heading = sum(
             text_height(wrap(text or "", room, size, weight), size) + (0.05 if text else 0.0)
             for text, size, weight in ((self.title, LARGE, "bold"), (self.note, PLAIN, "normal"))
         )
-        widest = max((text_width(label, PLAIN) for label in self.labels), default=0.0)
+        self.heading += text_height("x", PLAIN) + 0.05 if self.groups else 0.0
+        widest = max((text_width(*strong(label, PLAIN)) for label in self.labels), default=0.0)
         self.left = MARGIN + (widest + 0.14 if widest else 0)
         self._measure(self._widest())
         while self.height > TALLEST and self.width > 0.5:
@@ -76,7 +88,7 @@ class Tiles:
 
     def _widest(self) -> float:
         """Width of a tile that fills the page, or is as wide as it may be; a little more if that fills the page."""
-        room = (WIDTH - self.left - MARGIN + _GAP) / self.columns - _GAP
+        room = (WIDTH - self.left - MARGIN + _GAP - self.shifts[-1]) / self.columns - _GAP
         most = self.cell or WIDEST
         return room if room <= _STRETCH * most else most
 
@@ -84,7 +96,7 @@ class Tiles:
         """Wrap all texts to tiles of a width and add up the heights of rows."""
         self.width = width
         self.tops = [[wrap(text or "", width, PLAIN, "bold") for text in row] for row in self.above]
-        self.feet = [[wrap(text or "", width, SMALL) for text in row] for row in self.below]
+        self.feet = [[_wrap_strong(text or "", width) for text in row] for row in self.below]
         self.rows = [
             (
                 max((text_height(text, PLAIN) for text in top), default=0.0),
@@ -97,20 +109,23 @@ class Tiles:
             top, body, foot = self.rows[index]
             self.rows[index] = (top, max(body, text_height(label, PLAIN)), foot)
         self.footing = (0.28 if self.footer else 0.0) + (_BAR if self.bar else 0.0)
-        self.height = sum(map(sum, self.rows)) + _GAP * (len(self.rows) - 1) + 2 * MARGIN + self.heading + self.footing
+        gaps = _GAP * (len(self.rows) - 1) + _APART * len(self.breaks)
+        self.height = sum(map(sum, self.rows)) + gaps + 2 * MARGIN + self.heading + self.footing
 
     def make(self) -> Figure:
         """The figure; ``axes`` then holds its panels [rows, columns], with their texts."""
         figure = plt.figure(figsize=(WIDTH, self.height), layout=fixed_layout())
         self.axes = np.empty((len(self.rows), self.columns), dtype=object)
-        across = self.columns * (self.width + _GAP) - _GAP
+        across = self.columns * (self.width + _GAP) - _GAP + self.shifts[-1]
         start = self.left + max(0.0, (WIDTH - self.left - MARGIN - across) / 2)
         level = self.height - MARGIN - self.heading
         self.end = start + across
+        lefts = [start + c * (self.width + _GAP) + shift for c, shift in enumerate(self.shifts)]
+        self._write_groups(figure, lefts, level)
         for r, (top, body, foot) in enumerate(self.rows):
-            level -= top + body
+            level -= top + body + (_APART if r in self.breaks else 0.0)
             for c in range(self.columns):
-                self.axes[r, c] = self._panel(figure, (start + c * (self.width + _GAP), level, self.width, body))
+                self.axes[r, c] = self._panel(figure, (lefts[c], level, self.width, body))
                 self._write(self.axes[r, c], r, c)
             level -= foot + _GAP
         headline(figure, self.title or "", self.note)
@@ -140,9 +155,39 @@ class Tiles:
         if c < len(self.tops[r]) and self.tops[r][c]:
             ax.set_title(self.tops[r][c], fontsize=PLAIN, pad=3, loc="center", fontweight="bold")
         if c < len(self.feet[r]) and self.feet[r][c]:
-            ax.set_xlabel(self.feet[r][c], fontsize=SMALL, labelpad=2, color="#333333")
+            text, size, weight = strong(self.feet[r][c], SMALL)
+            ax.set_xlabel(text, fontsize=size, fontweight=weight, labelpad=2, color="#333333")
         if c == 0 and self.labels:
-            ax.set_ylabel(self.labels[r], rotation=0, ha="right", va="center", labelpad=6, fontsize=PLAIN)
+            text, size, weight = strong(self.labels[r], PLAIN)
+            place = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 6}
+            ax.set_ylabel(text, fontsize=size, fontweight=weight, **place)
+
+    def _write_groups(self, figure: Figure, lefts: Sequence[float], level: float) -> None:
+        """The title of each group of columns, over a rule as wide as they are."""
+        column = 0
+        for title, count in self.groups:
+            left, right = lefts[column], lefts[column + count - 1] + self.width
+            column += count
+            if not title:
+                continue
+            y = level / self.height
+            place = {"x": (left + right) / 2 / WIDTH, "y": y + 0.09 / self.height, "ha": "center"}
+            figure.text(s=title, fontsize=PLAIN, fontweight="bold", **place)
+            rule = Line2D([left / WIDTH, right / WIDTH], [y + 0.03 / self.height] * 2, color=EDGE, linewidth=1.2)
+            figure.add_artist(rule)
+
+
+def strong(text: str, size: float) -> tuple[str, float, str]:
+    """A text with its size and weight, bold and without its stars where it stands between two of them."""
+    bold = text.startswith("**") and text.endswith("**") and len(text) > 4
+    return (text[2:-2], size, "bold") if bold else (text, size, "normal")
+
+
+def _wrap_strong(text: str, width: float) -> str:
+    """A note wrapped to a width; its stars stay."""
+    plain, size, weight = strong(text, SMALL)
+    wrapped = wrap(plain, width, size, weight)
+    return f"**{wrapped}**" if weight == "bold" else wrapped
 
 
 def texts_like(rows: Sequence[Sequence[Any]], texts: Texts | None) -> Texts:
