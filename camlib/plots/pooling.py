@@ -18,8 +18,8 @@ from camlib.plots.look import COLORS, MARGIN, PLAIN, SMALL, WIDTH, fixed_layout,
 from camlib.plots.look import headline as put_headline
 
 _WORDS = (
-    "Green: both sides are one number, whatever the pooling. m: the pooled map, rounded; w: the weights of its positions; "
-    "g: the gradient at each pixel, written times the number of pixels."
+    "Green: both sides are one number, whatever the pooling. m: the pooled map, rounded; w: the weights of its "
+    "positions; g: the gradient at each pixel, written times the number of pixels."
 )
 _LEFT, _TOP, _CELL, _ROW = 1.3, 1.42, 0.27, 1.58
 _AGREE, _DIFFER = "#DDF0E3", "#FBE0DA"
