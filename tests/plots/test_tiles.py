@@ -48,7 +48,8 @@ def test_groups_stand_apart_under_their_titles():
     figure = plots.grid(cells, ["**one**", "two"], groups=[("left", 2), ("right", 2)], breaks=[1], colorbar=False)
     places = [ax.get_position() for ax in figure.axes]
     inner, outer = places[1].x0 - places[0].x1, places[2].x0 - places[1].x1
-    assert outer > 2 * inner and places[3].x0 - places[2].x1 == pytest.approx(inner)
+    assert outer > 2 * inner
+    assert places[3].x0 - places[2].x1 == pytest.approx(inner)
     titles = {text.get_text(): text for text in figure.texts}
     middle = (places[2].x0 + places[3].x1) / 2
     assert titles["right"].get_position()[0] == pytest.approx(middle)
