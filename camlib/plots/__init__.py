@@ -44,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "routes": ["Link"],
         "sliders": ["slider"],
         "stages": ["Stage"],
+        "sums": ["product_rows", "sum_table"],
         "tiles": ["room_below", "rooms_below"],
         "trends": ["interval_dots", "interval_lines", "name_lines"],
     },

@@ -15,7 +15,7 @@ Extent = tuple[float, float, float, float]
 """(left, right, bottom, top) in inches."""
 
 _INK = "#222222"
-_SIGN_COLORS = ("#B2182B", "#2166AC")
+SIGN_COLORS = ("#B2182B", "#2166AC")
 """Positive and negative, the ends of the diverging color map."""
 
 
@@ -114,7 +114,7 @@ def _bar(ax: Axes, share: float, extent: Extent, signed: bool) -> None:
     inner = 0.22 * (top - bottom)
     ax.add_patch(Rectangle((left, bottom + inner), right - left, top - bottom - 2 * inner, fc="#EFEFEF", lw=0))
     corner = (zero, bottom + inner)
-    ax.add_patch(Rectangle(corner, share * room, top - bottom - 2 * inner, fc=_SIGN_COLORS[int(share < 0)], lw=0))
+    ax.add_patch(Rectangle(corner, share * room, top - bottom - 2 * inner, fc=SIGN_COLORS[int(share < 0)], lw=0))
     ax.plot([zero, zero], [bottom + 0.4 * inner, top - 0.4 * inner], color="0.3", lw=0.8, zorder=3)
 
 
@@ -127,7 +127,7 @@ def _draw_vector(ax: Axes, stage: Stage, extent: Extent) -> None:
     zero, step = left + 0.04 - low * scale, (top - bottom) / len(values)
     ax.add_patch(Rectangle((left, bottom), right - left, top - bottom, fc="#F5F5F5", ec="0.6", lw=0.7, zorder=1))
     for index, value in enumerate(values):
-        color = _SIGN_COLORS[int(value < 0)]
+        color = SIGN_COLORS[int(value < 0)]
         corner = (zero, top - (index + 0.88) * step)
         ax.add_patch(Rectangle(corner, value * scale, step * 0.76, fc=color, lw=0, zorder=2))
     ax.plot([zero, zero], [bottom, top], color="0.4", lw=0.6, zorder=3)
@@ -159,7 +159,7 @@ def _draw_scores(ax: Axes, stage: Stage, extent: Extent) -> None:
     for index, (name, value) in enumerate(stage.content):
         y = top - (index + 1) * step
         length = (right - left) * abs(value) / largest
-        color = _SIGN_COLORS[int(value < 0)]
+        color = SIGN_COLORS[int(value < 0)]
         ax.add_patch(Rectangle((left, y + 0.08 * step), right - left, 0.84 * step, fc="#F2F2F2", lw=0, zorder=1))
         ax.add_patch(Rectangle((left, y + 0.08 * step), length, 0.84 * step, fc=color, alpha=0.35, lw=0, zorder=2))
         number = signs(stage.fmt.format(value))

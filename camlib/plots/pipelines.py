@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from camlib.plots.bodies import draw_stage
-from camlib.plots.look import LARGE, MARGIN, SMALL, WIDTH, fixed_layout, headline, text_height, text_width, wrap
+from camlib.plots.look import LARGE, MARGIN, PLAIN, SMALL, WIDTH, fixed_layout, headline, text_height, text_width, wrap
 from camlib.plots.routes import TRACK, Link, Points, Routes, draw_arrow, draw_routes
 from camlib.plots.stages import NOTE_GAP, Stage, full_width, measure
 
@@ -54,17 +54,19 @@ def pipeline(
     label: str = "",
     title: str | None = None,
     size: float = 1.25,
+    note: str = "",
 ) -> Figure:
     """A scheme of one block: stages from left to right in one or two lanes, see :func:`pipelines`."""
-    return pipelines([Block(lanes, links, label)], title, size)
+    return pipelines([Block(lanes, links, label)], title, size, note)
 
 
-def pipelines(blocks: Sequence[Block], title: str | None = None, size: float = 1.25) -> Figure:
+def pipelines(blocks: Sequence[Block], title: str | None = None, size: float = 1.25, note: str = "") -> Figure:
     """A scheme of one or several blocks: arrows between neighbors, shapes below, all at one scale.
 
     ``links`` of a block add arrows between stages that are no neighbors, as Link or (from, to, label), by stage or
     label; they run around the pictures, and where two cross, one bridges the other. ``size`` is the height of a
-    picture in inches; it shrinks, down to 0.6, to keep every block within the width of the page. Raises ValueError for
+    picture in inches; it shrinks, down to 0.6, to keep every block within the width of the page. ``note`` stands in
+    gray under the title. Raises ValueError for
     an unknown or ambiguous label in a link, for more than two lanes, and for a block that is too wide.
     """
     parts = [(block.rows(), [link if isinstance(link, Link) else Link(*link) for link in block.links], block.label)
@@ -83,9 +85,10 @@ def pipelines(blocks: Sequence[Block], title: str | None = None, size: float = 1
             )
         layout.stretch()
     top = text_height(wrap(title or "", WIDTH - 2 * MARGIN, LARGE, "bold"), LARGE) + MARGIN + 0.05
+    top += text_height(wrap(note, WIDTH - 2 * MARGIN, PLAIN), PLAIN)
     height = sum(layout.height for layout in layouts) + _SEAM * (len(layouts) - 1) + top
     figure = plt.figure(figsize=(WIDTH, height), layout=fixed_layout())
-    headline(figure, title or "")
+    headline(figure, title or "", note)
     level = height - top
     for layout, block in zip(layouts, blocks, strict=True):
         level -= layout.height

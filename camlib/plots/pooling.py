@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from camlib.plots.arrays import array
 from camlib.plots.charts import value_grid
@@ -17,8 +17,12 @@ from camlib.plots.colors import DIVERGING
 from camlib.plots.look import COLORS, MARGIN, PLAIN, SMALL, WIDTH, fixed_layout, signs
 from camlib.plots.look import headline as put_headline
 
-_WORDS = "m: pooled map, rounded; w: weights of its positions; g: pixel gradients, written times the number of pixels"
-_LEFT, _TOP, _CELL, _ROW = 1.3, 1.28, 0.27, 1.52
+_WORDS = (
+    "Green: both sides are one number, whatever the pooling. m: the pooled map, rounded; w: the weights of its "
+    "positions; g: the gradient at each pixel, written times the number of pixels."
+)
+_LEFT, _TOP, _CELL, _ROW = 1.3, 1.42, 0.27, 1.58
+_AGREE, _DIFFER = "#DDF0E3", "#FBE0DA"
 
 
 def pooling_grids(
@@ -48,6 +52,8 @@ def pooling_grids(
     wide = (WIDTH - _LEFT - 0.1) / channels
     for k in range(channels):
         left = _LEFT + k * wide
+        tint = "#F5F5F1" if k % 2 == 0 else "white"
+        page.add_patch(Rectangle((left - 0.02, _TOP - 0.56), wide, height - _TOP + 0.5, fc=tint, lw=0, zorder=0))
         middle = {"x": left + wide - 2.35 * _CELL, "ha": "center"}
         page.text(s=f"channel {k}", y=_TOP - 0.37, fontsize=PLAIN, fontweight="bold", **middle)
         ax = _grid(made, height, maps[k], left + wide - 4.35 * _CELL, _TOP, _CELL, (0, float(maps.max())), "{:.0f}")
@@ -85,10 +91,14 @@ def _case(
         ax.set_title(f"{area} · g", fontsize=SMALL, pad=3, style="italic", fontweight="normal")
         total, mean = float(weights[k].sum()), float(gradients[k].mean())
         agree = abs(total - mean) < 1e-9 * max(1.0, abs(total))
-        below = top + 4 * _CELL + 0.13
-        page.text(w_x, below, signs(f"Σw = {total:g}"), ha="center", va="center", fontsize=PLAIN)
+        below = top + 4 * _CELL + 0.16
+        place = {"y": below, "va": "center", "fontsize": PLAIN, "fontweight": "bold"}
+        pill = {"boxstyle": "round,pad=0,rounding_size=0.1", "fc": _AGREE if agree else _DIFFER, "lw": 0}
+        page.add_patch(FancyBboxPatch((w_x - 0.44, below - 0.12), g_x + 4 * _CELL - w_x + 0.48, 0.24, **pill))
+        page.text(w_x - 0.02, s=signs(f"Σw = {total:g}"), ha="center", **place)
+        page.text((w_x + 0.42 + g_x) / 2, s="=" if agree else "≠", ha="center", **place)
         text = signs(f"{area}·mean g = {mean:g}")
-        page.text(g_x + 2 * _CELL, below, text, ha="center", va="center", fontsize=PLAIN, color="0" if agree else "red")
+        page.text(g_x + 4 * _CELL, s=text, ha="right", color="0" if agree else "red", **place)
 
 
 def _grid(
@@ -120,6 +130,8 @@ def factor_chart(
     curve: Mapping[str, Any],
     headline: str,
     mark: tuple[float, float, str] | None = None,
+    note: str = "",
+    columns: int = 3,
 ) -> Figure:
     """Classifier weights against 100 × mean gradients, as scatters with lines of slope α, and α against a count.
 
@@ -129,10 +141,12 @@ def factor_chart(
         curve: {"title", "area": hw, "counts": [...], "alphas": [...]}: the curve (hw)²/(100 n) and what was measured.
         headline: the finding, above the figure.
         mark: (count, α, text) of one published point.
+        note: what a reader must know, in gray under the headline.
+        columns: panels beside each other.
     """
-    rows = -(-(len(panels) + 1) // 3)
-    made, axes = plt.subplots(rows, 3, figsize=(WIDTH, 3.15 * rows + 0.4), layout="constrained")
-    put_headline(made, headline)
+    rows = -(-(len(panels) + 1) // columns)
+    made, axes = plt.subplots(rows, columns, figsize=(WIDTH, 2.9 * rows + 0.6), layout="constrained")
+    put_headline(made, headline, note)
     for ax, (title, series) in zip(axes.flat, panels.items(), strict=False):
         _scatter(ax, title, series)
     _count_curve(axes.flat[len(panels)], curve, mark)
@@ -146,13 +160,13 @@ def _scatter(ax: Axes, title: str, series: Sequence[Mapping[str, Any]]) -> None:
     for one, color, marker in zip(series, COLORS, "o^sDvP*", strict=False):
         x, y = 100 * array(one["gradients"]), array(one["weights"])
         if "counts" in one:
-            drawn = ax.scatter(x, y, c=array(one["counts"]), cmap="cividis", s=16, zorder=3)
+            drawn = ax.scatter(x, y, c=array(one["counts"]), cmap="cividis", s=24, zorder=3)
             ax.figure.colorbar(drawn, ax=ax, label="active positions $n_k$", pad=0.02)
             continue
         reach = np.array([min(x.min(), 0), max(x.max(), 0)]) * 1.05
         ax.plot(reach, one["alpha"] * reach, color=color, linewidth=1)
         label = f"{one['label']}: α = {one['alpha']:.2f}"
-        ax.plot(x, y, marker, color=color, markersize=4, markerfacecolor="none", label=label, zorder=3)
+        ax.plot(x, y, marker, color=color, markersize=5, markerfacecolor="none", label=label, zorder=3)
     ax.axhline(0, color="0.85", linewidth=0.7, zorder=0)
     ax.axvline(0, color="0.85", linewidth=0.7, zorder=0)
     ax.set(xlabel="100 × mean gradient", ylabel="classifier weight w")
@@ -168,6 +182,8 @@ def _count_curve(ax: Axes, curve: Mapping[str, Any], mark: tuple[float, float, s
     ax.plot(counts, top**2 / 100 / counts, color=COLORS[0], linewidth=1.2, label=f"{top**2 / 100:g} / n")
     ax.plot(curve["counts"], curve["alphas"], "o", color=COLORS[0], markerfacecolor="white", label="measured", zorder=3)
     if mark:
-        ax.plot(*mark[:2], "*", color="#D00000", markersize=14, zorder=4, label=mark[2])
-    ax.set(xlabel="active positions n", ylim=(1.5, 4.3), ylabel="factor α", title=curve["title"])
+        ax.plot(*mark[:2], "*", color="#D00000", markersize=16, zorder=4)
+        look = {"color": "#D00000", "fontsize": PLAIN, "fontweight": "bold", "ha": "right", "va": "top"}
+        ax.annotate(mark[2], mark[:2], (-12, -2), textcoords="offset points", **look)
+    ax.set(xlabel="active positions n", ylim=(1.3, 3.6), ylabel="factor α", title=curve["title"])
     ax.legend(fontsize=SMALL, loc="upper right", labelspacing=0.3)

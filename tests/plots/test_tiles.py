@@ -1,5 +1,6 @@
 """Room below tiles for a chart, and texts over the tiles of any row."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -48,3 +49,25 @@ def test_titles_stand_over_the_tiles_of_every_row():
     assert [ax.get_title() for ax in figure.axes] == ["a", "", "", "b"]
     with pytest.raises(ValueError, match="titles has 1 entries for 2"):
         plots.grid([[np.zeros((8, 8, 3))]] * 2, titles=[["a"]])
+
+
+def test_groups_stand_apart_under_their_titles():
+    photo = np.full((8, 8, 3), 0.5)
+    cells = [[photo] * 4, [photo] * 4]
+    figure = plots.grid(cells, ["**one**", "two"], groups=[("left", 2), ("right", 2)], breaks=[1], colorbar=False)
+    places = [ax.get_position() for ax in figure.axes]
+    inner, outer = places[1].x0 - places[0].x1, places[2].x0 - places[1].x1
+    assert outer > 2 * inner
+    assert places[3].x0 - places[2].x1 == pytest.approx(inner)
+    titles = {text.get_text(): text for text in figure.texts}
+    middle = (places[2].x0 + places[3].x1) / 2
+    assert titles["right"].get_position()[0] == pytest.approx(middle)
+    label = figure.axes[0].yaxis.label
+    assert (label.get_text(), label.get_fontweight()) == ("one", "bold")
+    assert plots.text_problems(figure) == []
+    plt.close(figure)
+
+
+def test_groups_that_miss_a_column_are_refused():
+    with pytest.raises(ValueError, match="do not add up to 2 columns"):
+        plots.grid([[np.ones((4, 4)), np.ones((4, 4))]], groups=[("left", 1)])
