@@ -78,7 +78,7 @@ def grid(
     titles: Sequence[Sequence[str | None]] | None = None,
     note: str = "",
     groups: Sequence[tuple[str, int]] = (),
-    breaks: Sequence[int] = (),
+    heads: Mapping[int, str] | None = None,
 ) -> Figure:
     """Matrix of pictures with row labels on the left, column labels on top and one color bar.
 
@@ -89,8 +89,9 @@ def grid(
     all shaped like ``cells``. Names of methods in labels
     are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
     ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it. ``groups``, (title,
-    number of columns), stand apart under a title each; a larger gap lies in front of the rows of ``breaks``; a note or
-    row label "**in stars**" is bold. Raises ValueError where labels, notes or boxes do not match the cells.
+    number of columns), stand apart under a title each; ``heads``: row -> bold words over it and the rows after it, which
+    form a group ("": a gap alone); a note or row label "**in stars**" is bold.
+    Raises ValueError where labels, notes or boxes do not match the cells.
     """
     if not len(cells) or not max(len(row) for row in cells):
         raise ValueError("cells is empty; pass at least one row with one picture or map")
@@ -114,7 +115,7 @@ def grid(
         bar_label,
         note,
         groups=groups,
-        breaks=breaks,
+        heads=heads or {},
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,8 @@ from camlib.plots.look import (
 Texts = Sequence[Sequence[str | None]]
 
 _GAP, _BAR, _LABEL = 0.08, 0.34, 1.35
-_SEAM, _STRETCH, _APART = 0.55, 1.2, 0.22
+_SEAM, _STRETCH, _APART = 0.55, 1.2, 0.18
+_HEAD, _AIR = 0.27, 0.14
 TALLEST = 12.5
 """Inches that a figure may be high: 900 displayed pixels. Tiles shrink to keep it."""
 WIDEST = 3.2
@@ -46,8 +47,9 @@ class Tiles:
         above, below: texts over and under each tile; they are wrapped to its width. A text "**in stars**" under a tile
             or at the left of a row is bold.
         labels: texts at the left of the rows.
-        groups: (title, number of columns) of columns that belong together, under a title with a rule, a gap between.
-        breaks: rows in front of which there is a larger gap.
+        groups: (title, number of columns) of columns that belong together, a gap between; a title stands over a rule.
+        heads: row -> bold words over it and those that follow, which belong together, under a rule that parts them from
+            what stands above; without words a gap alone.
         cell: largest width of a tile in inches; without it tiles fill the width, up to :data:`WIDEST`.
         title, note: the headline over all tiles, and what stands in gray under it.
         footer: a line under all tiles.
@@ -64,7 +66,7 @@ class Tiles:
     footer: str | None = None
     bar: bool = False
     groups: Sequence[tuple[str, int]] = ()
-    breaks: Sequence[int] = ()
+    heads: Mapping[int, str] = field(default_factory=dict)
     axes: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ class Tiles:
             text_height(wrap(text or "", room, size, weight), size) + (0.05 if text else 0.0)
             for text, size, weight in ((self.title, LARGE, "bold"), (self.note, PLAIN, "normal"))
         )
-        self.heading += text_height("x", PLAIN) + 0.05 if self.groups else 0.0
+        self.heading += text_height("x", PLAIN) + 0.05 if any(title for title, _ in self.groups) else 0.0
         widest = max((text_width(*strong(label, PLAIN)) for label in self.labels), default=0.0)
         self.left = MARGIN + (widest + 0.14 if widest else 0)
         self._measure(self._widest())
@@ -109,8 +111,14 @@ class Tiles:
             top, body, foot = self.rows[index]
             self.rows[index] = (top, max(body, text_height(label, PLAIN)), foot)
         self.footing = (0.28 if self.footer else 0.0) + (_BAR if self.bar else 0.0)
-        gaps = _GAP * (len(self.rows) - 1) + _APART * len(self.breaks)
+        gaps = _GAP * (len(self.rows) - 1) + sum(map(self._over, self.heads))
         self.height = sum(map(sum, self.rows)) + gaps + 2 * MARGIN + self.heading + self.footing
+
+    def _over(self, row: int) -> float:
+        """Inches over a row that begins a group: its words, and air above them where rows stand there."""
+        if row not in self.heads:
+            return 0.0
+        return (_HEAD if self.heads[row] else 0.06) + (_AIR if row else 0.0)
 
     def make(self) -> Figure:
         """The figure; ``axes`` then holds its panels [rows, columns], with their texts."""
@@ -123,7 +131,9 @@ class Tiles:
         lefts = [start + c * (self.width + _GAP) + shift for c, shift in enumerate(self.shifts)]
         self._write_groups(figure, lefts, level)
         for r, (top, body, foot) in enumerate(self.rows):
-            level -= top + body + (_APART if r in self.breaks else 0.0)
+            level -= self._over(r)
+            self._write_head(figure, r, level)
+            level -= top + body
             for c in range(self.columns):
                 self.axes[r, c] = self._panel(figure, (lefts[c], level, self.width, body))
                 self._write(self.axes[r, c], r, c)
@@ -161,6 +171,16 @@ class Tiles:
             text, size, weight = strong(self.labels[r], PLAIN)
             place = {"rotation": 0, "ha": "right", "va": "center", "labelpad": 6}
             ax.set_ylabel(text, fontsize=size, fontweight=weight, **place)
+
+    def _write_head(self, figure: Figure, row: int, level: float) -> None:
+        """The words over a group of rows that begins at a level, and the rule over them."""
+        words = self.heads.get(row)
+        if not words:
+            return
+        top = (level + self._over(row) - (_AIR if row else 0.0)) / self.height
+        figure.add_artist(Line2D([MARGIN / WIDTH, self.end / WIDTH], [top, top], color=EDGE, linewidth=0.8))
+        place = {"fontsize": PLAIN, "fontweight": "bold", "ha": "left", "va": "center"}
+        figure.text(MARGIN / WIDTH, (level + 0.5 * _HEAD) / self.height, words, **place)
 
     def _write_groups(self, figure: Figure, lefts: Sequence[float], level: float) -> None:
         """The title of each group of columns, over a rule as wide as they are."""

@@ -54,7 +54,7 @@ def test_titles_stand_over_the_tiles_of_every_row():
 def test_groups_stand_apart_under_their_titles():
     photo = np.full((8, 8, 3), 0.5)
     cells = [[photo] * 4, [photo] * 4]
-    figure = plots.grid(cells, ["**one**", "two"], groups=[("left", 2), ("right", 2)], breaks=[1], colorbar=False)
+    figure = plots.grid(cells, ["**one**", "two"], groups=[("left", 2), ("right", 2)], heads={1: ""}, colorbar=False)
     places = [ax.get_position() for ax in figure.axes]
     inner, outer = places[1].x0 - places[0].x1, places[2].x0 - places[1].x1
     assert outer > 2 * inner
