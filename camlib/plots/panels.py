@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -77,6 +78,7 @@ def grid(
     bar_label: str = "",
     titles: Sequence[Sequence[str | None]] | None = None,
     note: str = "",
+    heads: Mapping[int, str] | None = None,
 ) -> Figure:
     """Matrix of pictures with row labels on the left, column labels on top and one color bar.
 
@@ -86,7 +88,8 @@ def grid(
     short texts under the cells, ``titles`` texts over them in place of ``column_labels``, ``boxes`` rectangles in them,
     all shaped like ``cells``. Names of methods in labels
     are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
-    ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it.
+    ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it. ``heads``: row -> bold
+    words over it and the rows after it, which form a group.
     Raises ValueError where labels, notes or boxes do not match the cells.
     """
     if not len(cells) or not max(len(row) for row in cells):
@@ -110,6 +113,7 @@ def grid(
         colorbar,
         bar_label,
         note,
+        heads or {},
     )
 
 
@@ -173,6 +177,7 @@ def _matrix(
     colorbar: bool,
     bar_label: str = "",
     note: str = "",
+    heads: Mapping[int, str] = MappingProxyType({}),
 ) -> Figure:
     """Tiles with their contents, texts and boxes, and one bar if anything in them has heat."""
     heated = [content for row in cells for content in row if _has_heat(content)]
@@ -185,6 +190,7 @@ def _matrix(
         title=title,
         note=note,
         bar=colorbar and bool(heated),
+        heads=heads,
     )
     figure = tiles.make()
     for r, row in enumerate(cells):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from camlib.plots.look import (
+    EDGE,
     LARGE,
     MARGIN,
     PLAIN,
@@ -29,6 +31,7 @@ Texts = Sequence[Sequence[str | None]]
 
 _GAP, _BAR, _LABEL = 0.08, 0.34, 1.35
 _SEAM, _STRETCH = 0.55, 1.2
+_HEAD, _AIR = 0.27, 0.14
 TALLEST = 12.5
 """Inches that a figure may be high: 900 displayed pixels. Tiles shrink to keep it."""
 WIDEST = 3.2
@@ -47,6 +50,8 @@ class Tiles:
         title, note: the headline over all tiles, and what stands in gray under it.
         footer: a line under all tiles.
         bar: whether to leave room under the tiles for a color bar.
+        heads: row -> bold words, or none, over it and those that follow, which belong together; a line parts them from
+            what stands above.
     """
 
     aspects: Sequence[Sequence[float | None]]
@@ -58,6 +63,7 @@ class Tiles:
     note: str = ""
     footer: str | None = None
     bar: bool = False
+    heads: Mapping[int, str] = field(default_factory=dict)
     axes: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,8 +102,14 @@ class Tiles:
         for index, label in enumerate(self.labels):
             top, body, foot = self.rows[index]
             self.rows[index] = (top, max(body, text_height(label, PLAIN)), foot)
-        self.footing = (0.28 if self.footer else 0.0) + (_BAR if self.bar else 0.0)
+        self.footing = (0.28 if self.footer else 0.0) + (_BAR if self.bar else 0.0) + sum(map(self._over, self.heads))
         self.height = sum(map(sum, self.rows)) + _GAP * (len(self.rows) - 1) + 2 * MARGIN + self.heading + self.footing
+
+    def _over(self, row: int) -> float:
+        """Inches that the head of a row takes: words, and air above them where rows stand there."""
+        if row not in self.heads:
+            return 0.0
+        return (_HEAD if self.heads[row] else 0.06) + (_AIR if row else 0.0)
 
     def make(self) -> Figure:
         """The figure; ``axes`` then holds its panels [rows, columns], with their texts."""
@@ -108,6 +120,9 @@ class Tiles:
         level = self.height - MARGIN - self.heading
         self.end = start + across
         for r, (top, body, foot) in enumerate(self.rows):
+            if r in self.heads:
+                level -= self._over(r)
+                self._write_head(figure, r, level)
             level -= top + body
             for c in range(self.columns):
                 self.axes[r, c] = self._panel(figure, (start + c * (self.width + _GAP), level, self.width, body))
@@ -134,6 +149,14 @@ class Tiles:
         ax.spines[:].set_visible(False)
         ax.patch.set_visible(False)
         return ax
+
+    def _write_head(self, figure: Figure, row: int, level: float) -> None:
+        """The words over a group of rows that begins at a level, and the line over them."""
+        top = (level + self._over(row) - (_AIR if row else 0.0)) / self.height
+        figure.add_artist(Line2D([MARGIN / WIDTH, self.end / WIDTH], [top, top], color=EDGE, linewidth=0.8))
+        place = {"fontsize": PLAIN, "fontweight": "bold", "ha": "left", "va": "center"}
+        if self.heads[row]:
+            figure.text(MARGIN / WIDTH, (level + 0.5 * _HEAD) / self.height, self.heads[row], **place)
 
     def _write(self, ax: Axes, r: int, c: int) -> None:
         """Title, note and, at the left, the label of one tile."""
@@ -170,6 +193,8 @@ def rooms_below(figure: Figure, height: float, count: int, left: float = 0.8, ri
         ax.set_position((place.x0, (place.y0 * before + height) / after, place.width, place.height * before / after))
     for text in figure.texts:
         text.set_y((text.get_position()[1] * before + height) / after)
+    for line in (artist for artist in figure.artists if isinstance(artist, Line2D)):
+        line.set_ydata((np.asarray(line.get_ydata()) * before + height) / after)
     figure.set_size_inches(width, after)
     wide = (width - left - right - _SEAM * (count - 1)) / count
     starts = [left + number * (wide + _SEAM) for number in range(count)]

@@ -39,3 +39,31 @@ def test_titles_stand_over_the_tiles_of_every_row():
     assert [ax.get_title() for ax in figure.axes] == ["a", "", "", "b"]
     with pytest.raises(ValueError, match="titles has 1 entries for 2"):
         plots.grid([[np.zeros((8, 8, 3))]] * 2, titles=[["a"]])
+
+
+def depths(figure):
+    """How deep the lines of a figure lie, in inches from the top."""
+    return [(1 - float(line.get_ydata()[0])) * figure.get_figheight() for line in figure.artists]
+
+
+def test_heads_stand_over_their_rows_under_a_line_and_take_room():
+    cells = [[np.eye(4)] * 2] * 3
+    plain, figure = plots.grid(cells), plots.grid(cells, heads={0: "first two", 2: "the last"})
+    assert figure.get_figheight() > plain.get_figheight() + 0.4
+    words = {text.get_text(): text.get_position()[1] for text in figure.texts}
+    tops = [figure.axes[2 * row].get_position().y1 for row in range(3)]
+    bottoms = [figure.axes[2 * row].get_position().y0 for row in range(3)]
+    assert words["first two"] > tops[0] > bottoms[1] > words["the last"] > tops[2]
+    levels = [float(line.get_ydata()[0]) for line in figure.artists]
+    assert levels[0] > words["first two"]
+    assert bottoms[1] > levels[1] > words["the last"]
+    assert plots.text_problems(figure) == []
+    before = depths(figure)
+    plots.room_below(figure, 1.5)
+    assert depths(figure) == pytest.approx(before)
+
+
+def test_a_head_without_words_is_a_line():
+    figure = plots.grid([[np.eye(4)]] * 2, heads={1: ""})
+    assert len(figure.artists) == 1
+    assert not figure.texts
