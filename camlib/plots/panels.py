@@ -79,6 +79,7 @@ def grid(
     titles: Sequence[Sequence[str | None]] | None = None,
     note: str = "",
     heads: Mapping[int, str] | None = None,
+    parts: Sequence[int] = (),
 ) -> Figure:
     """Matrix of pictures with row labels on the left, column labels on top and one color bar.
 
@@ -89,7 +90,8 @@ def grid(
     all shaped like ``cells``. Names of methods in labels
     are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
     ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it. ``heads``: row -> bold
-    words over it and the rows after it, which form a group.
+    words over it and the rows after it, which form a group; ``parts``: columns that stand a little apart from the one
+    before.
     Raises ValueError where labels, notes or boxes do not match the cells.
     """
     if not len(cells) or not max(len(row) for row in cells):
@@ -114,6 +116,7 @@ def grid(
         bar_label,
         note,
         heads or {},
+        parts,
     )
 
 
@@ -178,6 +181,7 @@ def _matrix(
     bar_label: str = "",
     note: str = "",
     heads: Mapping[int, str] = MappingProxyType({}),
+    parts: Sequence[int] = (),
 ) -> Figure:
     """Tiles with their contents, texts and boxes, and one bar if anything in them has heat."""
     heated = [content for row in cells for content in row if _has_heat(content)]
@@ -191,6 +195,7 @@ def _matrix(
         note=note,
         bar=colorbar and bool(heated),
         heads=heads,
+        parts=parts,
     )
     figure = tiles.make()
     for r, row in enumerate(cells):

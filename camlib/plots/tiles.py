@@ -31,7 +31,7 @@ Texts = Sequence[Sequence[str | None]]
 
 _GAP, _BAR, _LABEL = 0.08, 0.34, 1.35
 _SEAM, _STRETCH = 0.55, 1.2
-_HEAD, _AIR = 0.27, 0.14
+_HEAD, _AIR, _PART = 0.27, 0.14, 0.16
 TALLEST = 12.5
 """Inches that a figure may be high: 900 displayed pixels. Tiles shrink to keep it."""
 WIDEST = 3.2
@@ -52,6 +52,7 @@ class Tiles:
         bar: whether to leave room under the tiles for a color bar.
         heads: row -> bold words, or none, over it and those that follow, which belong together; a line parts them from
             what stands above.
+        parts: columns that begin a part of their own, a little apart from the column before.
     """
 
     aspects: Sequence[Sequence[float | None]]
@@ -64,6 +65,7 @@ class Tiles:
     footer: str | None = None
     bar: bool = False
     heads: Mapping[int, str] = field(default_factory=dict)
+    parts: Sequence[int] = ()
     axes: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +84,7 @@ class Tiles:
 
     def _widest(self) -> float:
         """Width of a tile that fills the page, or is as wide as it may be; a little more if that fills the page."""
-        room = (WIDTH - self.left - MARGIN + _GAP) / self.columns - _GAP
+        room = (WIDTH - self.left - MARGIN + _GAP - _PART * len(self.parts)) / self.columns - _GAP
         most = self.cell or WIDEST
         return room if room <= _STRETCH * most else most
 
@@ -115,7 +117,7 @@ class Tiles:
         """The figure; ``axes`` then holds its panels [rows, columns], with their texts."""
         figure = plt.figure(figsize=(WIDTH, self.height), layout=fixed_layout())
         self.axes = np.empty((len(self.rows), self.columns), dtype=object)
-        across = self.columns * (self.width + _GAP) - _GAP
+        across = self.columns * (self.width + _GAP) - _GAP + _PART * len(self.parts)
         start = self.left + max(0.0, (WIDTH - self.left - MARGIN - across) / 2)
         level = self.height - MARGIN - self.heading
         self.end = start + across
@@ -125,7 +127,8 @@ class Tiles:
                 self._write_head(figure, r, level)
             level -= top + body
             for c in range(self.columns):
-                self.axes[r, c] = self._panel(figure, (start + c * (self.width + _GAP), level, self.width, body))
+                x = start + c * (self.width + _GAP) + _PART * sum(part <= c for part in self.parts)
+                self.axes[r, c] = self._panel(figure, (x, level, self.width, body))
                 self._write(self.axes[r, c], r, c)
             level -= foot + _GAP
         headline(figure, self.title or "", self.note)

@@ -67,3 +67,13 @@ def test_a_head_without_words_is_a_line():
     figure = plots.grid([[np.eye(4)]] * 2, heads={1: ""})
     assert len(figure.artists) == 1
     assert not figure.texts
+
+
+def test_parts_of_a_row_stand_apart_and_fill_the_same_width():
+    plain, figure = (plots.grid([[np.eye(4)] * 4], parts=parts) for parts in ((), (1, 3)))
+    x, _, width, _ = places(figure)[:4].T
+    gaps = x[1:] - x[:-1] - width[:-1]
+    assert gaps[0] == pytest.approx(gaps[2])
+    assert gaps[0] > gaps[1] + 0.1
+    before, after = (made.axes[3].get_position().x1 for made in (plain, figure))
+    assert before == pytest.approx(after)
