@@ -13,6 +13,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["keeping", "overlays"],
     submod_attrs={
+        "agreement": ["agreement_chart"],
+        "bound": ["bound_chart"],
         "budgets": ["budget_figure"],
         "charts": ["bars_with_intervals", "value_grid", "weights_curves"],
         "checking": ["text_problems"],
@@ -20,7 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "diagrams": ["network_diagram"],
         "factors": ["factor_figure"],
         "headed": ["headed_grid"],
-        "law": ["SIGNED", "UNSIGNED", "agreement_chart", "bound_chart", "law_chart", "removal_chart"],
+        "law": ["SIGNED", "UNSIGNED", "law_chart"],
         "look": [
             "BOX_COLOR",
             "COLORS",
@@ -41,6 +43,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "panels": ["draw_overlay", "feature_maps", "grid", "show"],
         "pipelines": ["Block", "pipeline", "pipelines"],
         "pooling": ["factor_chart", "pooling_grids"],
+        "removal": ["removal_chart"],
         "routes": ["Link"],
         "sliders": ["slider"],
         "stages": ["Stage"],

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from camlib.plots.look import COLORS, SMALL, figure
+from camlib.plots.look import COLORS, GRID, SMALL, figure
 
 CHOICE_LOOKS = {
     "budget": (COLORS[0], "o", "-"),
@@ -18,6 +18,7 @@ CHOICE_LOOKS = {
     "random": (COLORS[3], "v", ":"),
 }
 """Color, marker and dash of each way to choose the scored channels."""
+_NAMES = {"budget": "camlib's budget", "farthest-point": "far from each other", "most-active": "most active"}
 _LEAST = 1e-7  # 1 − r below it is the rounding of float32 rows
 _COLUMNS = ("network", "layer", "choice", "part", "r", "expected")
 
@@ -33,7 +34,7 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
         rows: a table with one row a picture, network, layer, choice and part: columns network, layer, choice, part
             (the budget is K/part), r and expected.
         part: of the last panel.
-        titles: panel titles by (network, layer); "network, layer" where there is none.
+        titles: panel titles by (network, layer), in the order of the panels; "network, layer" where there is none.
 
     Raises:
         ValueError: a column or every row of "budget" is missing.
@@ -42,6 +43,7 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
         raise ValueError(f"rows has no column {missing}; its columns are {list(rows.columns)}")
     rows = rows[rows["choice"].isin(list(CHOICE_LOOKS))]
     places = list(rows[rows["choice"] == "budget"].groupby(["network", "layer"], sort=False).groups)
+    places.sort(key=lambda place: list(titles or ()).index(place) if place in (titles or ()) else len(titles or ()))
     if not places:
         raise ValueError("rows holds no row of the choice 'budget'")
     titles = {place: ", ".join(place) for place in places} | dict(titles or {})
@@ -52,7 +54,7 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
     axes = made.subplots(lines, columns, squeeze=False)
     for ax, place in zip(axes.flat, places, strict=False):
         of_place = rows[(rows["network"] == place[0]) & (rows["layer"] == place[1])]
-        _curves(ax, of_place, titles[place])
+        _curves(ax, of_place, titles[place], part)
     drawn = [ax.get_ylim() for ax in axes.flat[: len(places)]]
     for ax in axes.flat[: len(places)]:
         ax.set_ylim(min(low for low, _ in drawn), max(high for _, high in drawn))
@@ -66,16 +68,18 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[tuple[str, str], str
 def _legend(made: Figure, ax: Axes, spare: list[Axes]) -> None:
     """The legend of the lines, in a panel that is not needed, else under all panels."""
     handles, labels = ax.get_legend_handles_labels()
+    labels = [_NAMES.get(label, label) for label in labels]
     for empty in spare:
         empty.set_axis_off()
     if spare:
-        spare[0].legend(handles, labels, loc="center left", title="how masks are chosen", handlelength=3)
+        spare[0].legend(handles, labels, loc="center left", title="which masks are scored", handlelength=3)
     else:
         made.legend(handles, labels, loc="outside lower center", ncols=len(labels), handlelength=3)
 
 
-def _curves(ax: Axes, rows: Any, title: str) -> None:
-    """Median of 1 − r by budget, for every choice."""
+def _curves(ax: Axes, rows: Any, title: str, part: int) -> None:
+    """Median of 1 − r by budget, for every choice; the budget that the last panel shows is marked."""
+    ax.axvline(1 / part, color=GRID, linewidth=14, zorder=0)
     for name, (color, marker, dash) in CHOICE_LOOKS.items():
         some = rows[rows["choice"] == name]
         if some.empty:
@@ -84,14 +88,15 @@ def _curves(ax: Axes, rows: Any, title: str) -> None:
         share, found = 1 / np.array(sorted(by_part.groups)), by_part.quantile([0.05, 0.5, 0.95]).unstack()
         if name == "budget":
             ax.fill_between(share, found[0.05], found[0.95], color=color, alpha=0.15, linewidth=0)
-        ax.plot(share, found[0.5], dash, color=color, marker=marker, markersize=3.5, linewidth=1.2, label=name)
+        look = {"markersize": 5, "linewidth": 2.2} if name == "budget" else {"markersize": 3.5, "linewidth": 1.1}
+        ax.plot(share, found[0.5], dash, color=color, marker=marker, label=name, **look)
     parts = sorted(rows["part"].unique(), reverse=True)
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks([1 / part for part in parts], [f"K/{part}" for part in parts])
     ax.minorticks_off()
     ax.axhline(1e-3, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)), zorder=0)
-    ax.set(xlabel="scored masks", ylabel="1 \N{MINUS SIGN} r", title=title)
+    ax.set(xlabel="scored masks", ylabel="error of the map, 1 \N{MINUS SIGN} r", title=title)
 
 
 def _expectations(
@@ -108,6 +113,6 @@ def _expectations(
     ax.plot([low, high], [low, high], color="0.4", linewidth=0.8, zorder=0)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    ax.set(xlim=(low, high), ylim=(low, high), title=f"at K/{part} the error is known")
+    ax.set(xlim=(low, high), ylim=(low, high), title=f"at K/{part} the error is known beforehand")
     ax.set(xlabel="expected 1 \N{MINUS SIGN} r", ylabel="true 1 \N{MINUS SIGN} r")
-    ax.legend(fontsize=SMALL, loc="upper left", borderaxespad=0.2, handletextpad=0.1, labelspacing=0.2)
+    ax.legend(fontsize=SMALL, loc="lower right", borderaxespad=0.2, handletextpad=0.1, labelspacing=0.2, markerscale=2)

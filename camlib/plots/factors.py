@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from camlib.plots.look import COLORS, QUIET, SMALL, TIMES, figure, headline
+from camlib.plots.look import COLORS, QUIET, SMALL, TIMES, figure, headline, text_width
 
 REACHED, MISSED, FREE = COLORS[0], COLORS[1], "#8A8A8A"
 """Colors of an aim that is reached, of one that is missed, and of what has no aim."""
-_ROW, _HEAD, _FOOT = 0.27, 0.85, 0.75
+_FASTER = "#EEF5FA"
+_ROW, _HEAD, _FOOT = 0.28, 0.85, 0.75
 _REACH = (0.1, 2000.0)
 Key = tuple[str, str, str]
 
@@ -27,7 +28,7 @@ def factor_figure(
         rows: group, what, against, network, factor, aim and met (True, False or None), one row a dot, such as
             :func:`camlib.compendium.bench.aims.judged` makes it; larger factors are better.
         titles: of the panels, by network, in their order.
-        against: the name of each rival; it stands behind ``what`` in a group that has several.
+        against: the name of each rival; it stands behind ``what`` in a group that has several, which is written once.
         title, note: over all panels, the finding and what a reader must know to see it.
 
     Raises ValueError for a row whose ``against`` has no name.
@@ -43,6 +44,8 @@ def factor_figure(
         for row in rows[rows["network"] == network].itertuples():
             _draw(ax, row, places[row.group, row.what, row.against])
         ax.axvline(1, color="0.35", linewidth=0.9, zorder=1)
+        ax.axvspan(1, _REACH[1], color=_FASTER, linewidth=0, zorder=-1)
+        ax.text(1.25, -1.05, "camlib faster →", color=QUIET, fontsize=SMALL, va="center")
         ax.set(xscale="log", xlim=_REACH, title=words, xlabel="times as fast (or as small)")
         ax.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
         ax.minorticks_off()
@@ -79,19 +82,25 @@ def _draw(ax: Axes, row: object, y: float) -> None:
     if judged:
         ax.plot(row.aim, y, "|", color="black", markersize=11, markeredgewidth=1.6, zorder=3)
     face = "white" if judged and not row.met else color
-    ax.plot(row.factor, y, "o", color=color, markerfacecolor=face, markeredgewidth=1.6, markersize=6, zorder=4)
+    ax.plot(row.factor, y, "o", color=color, markerfacecolor=face, markeredgewidth=1.8, markersize=7, zorder=4)
     ends = max(row.factor, row.aim if judged else 1.0, 1.0)
     place = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL, "color": "#222222"}
     ax.annotate(f"{in_digits(row.factor)}{TIMES.strip()}", (ends, y), (8, 0), **place)
 
 
 def _name_rows(ax: Axes, places: Mapping[Key, float], groups: Sequence[str], against: Mapping[str, str]) -> None:
-    """Names of the rows at the left, with the rival where a group has several, and over each group its own."""
+    """At the left two columns: the work, once, and the rival where a group has several; over each group its name."""
     rivals = {group: {rival for name, _, rival in places if name == group} for group in groups}
-    named = [f"{what} · {against[rival]}" if len(rivals[group]) > 1 else what for group, what, rival in places]
+    named = [against[rival] if len(rivals[group]) > 1 else "" for group, _, rival in places]
     ax.set_yticks(list(places.values()), named)
     ax.set_ylim(max(places.values()) + 0.7, -1.5)
+    first = {(group, what): places[group, what, rival] for group, what, rival in reversed(places)}
+    widths = [text_width(text, SMALL) for text in (*named, *(what for _, what in first))]
+    left = -72 * (max(widths[: len(named)]) + max(widths[len(named) :]) + 0.28)
+    place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "ha": "left", "va": "center"}
+    place |= {"fontsize": SMALL, "annotation_clip": False}
+    for (_, what), level in first.items():
+        ax.annotate(what, (0, level), (left, 0), **place)
     for group in groups:
         top = min(y for key, y in places.items() if key[0] == group)
-        where = {"ha": "right", "va": "center", "transform": ax.get_yaxis_transform(), "color": QUIET}
-        ax.text(-0.02, top - 1.0, group, fontweight="bold", fontsize=SMALL, **where)
+        ax.annotate(group, (0, top - 1.0), (left, 0), color=QUIET, fontweight="bold", **place)

@@ -89,8 +89,8 @@ def grid(
     all shaped like ``cells``. Names of methods in labels
     are written as the literature prints them. The figure has the design width; ``cell`` is a panel's largest width.
     ``suptitle`` is the headline, ``note`` what a reader must know to see it, in gray under it. ``groups``, (title,
-    number of columns), stand apart under a title each; ``heads``: row -> bold words over it and the rows after it, which
-    form a group ("": a gap alone); a note or row label "**in stars**" is bold.
+    number of columns), stand apart under a title each; ``heads``: row -> bold words over it and the rows after it, a
+    group ("": a gap alone); a note or row label "**in stars**" is bold.
     Raises ValueError where labels, notes or boxes do not match the cells.
     """
     if not len(cells) or not max(len(row) for row in cells):

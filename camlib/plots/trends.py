@@ -78,13 +78,13 @@ def name_lines(ax: Axes, names: Mapping[str, str] | None = None) -> None:
     lines = [handle if isinstance(handle, Line2D) else handle.lines[0] for handle in handles]
     ends = [ax.transAxes.inverted().transform(ax.transData.transform(line.get_xydata()[-1]))[1] for line in lines]
     gap = 1.3 * SMALL / 72 / (ax.get_position().height * ax.figure.get_size_inches()[1])
-    for number, level in zip(np.argsort(ends), _apart(np.sort(ends), gap), strict=True):
+    for number, level in zip(np.argsort(ends), moved_apart(np.sort(ends), gap), strict=True):
         text, color = labels[number], 0.8 * np.array(to_rgb(lines[number].get_color()))
         place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "fontsize": SMALL}
         ax.annotate((names or {}).get(text, text), (1.0, level), (7, 0), color=color, annotation_clip=False, **place)
 
 
-def _apart(levels: np.ndarray, gap: float) -> np.ndarray:
+def moved_apart(levels: np.ndarray, gap: float) -> np.ndarray:
     """Ascending levels moved until neighbors are ``gap`` apart: groups spread around their mean."""
     groups: list[list[float]] = []
     for level in levels:

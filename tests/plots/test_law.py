@@ -9,7 +9,6 @@ from helpers import texts
 
 from camlib import plots
 from camlib.plots import law
-from camlib.plots.methods import method_style
 
 TITLES = {"score-cam": "Score-CAM", "score-cam-cic": "Score-CAM (increase)", "recipro-cam": "Recipro-CAM"}
 GROUPS = dict(zip(TITLES, (law.UNSIGNED, law.SIGNED, law.FINISHED), strict=True))
@@ -39,15 +38,40 @@ def marks(ax):
 def test_law_chart_shows_means_over_networks_and_each_network():
     frame = points()
     figure = plots.law_chart(frame, TITLES, GROUPS, "A finding", NETWORKS, ("score-cam", "score-cam-cic"), "minus")
-    big, inner, _, first, second = figure.axes
+    big, inner, first, second = figure.axes
     means = frame[frame["layer"] == "last"].groupby("method", sort=False)[["alike_sum", "alike_class"]].mean()
-    assert [mark[2] for mark in marks(big)] == [method_style(name).marker for name in means.index]
+    assert [mark[2] for mark in marks(big)] == ["o"] * 3
     assert np.array([mark[:2] for mark in marks(big)]) == pytest.approx(means.to_numpy())
     faces = [mark[3] for mark in marks(big)]
-    assert faces == [method_style("score-cam").color, "white", "#DDDDDD"]
+    assert faces == [law.LOOKS[GROUPS[name]][1] for name in means.index]
+    assert len(set(faces)) == 3
     assert [len(marks(ax)) for ax in (inner, first, second)] == [3, 3, 3]
     assert all(name in all_texts(figure) for name in (*TITLES.values(), *NETWORKS.values(), *law.GROUPS, "A finding"))
     assert plots.text_problems(figure) == []
+
+
+def test_names_stand_in_the_order_of_their_means_and_are_joined_to_them():
+    frame = points()
+    big = plots.law_chart(frame, TITLES, GROUPS, "A finding", NETWORKS).axes[0]
+    means = frame[frame["layer"] == "last"].groupby("method")[["alike_sum", "alike_class"]].mean()
+    heights = {text.get_text(): text.get_position()[1] for text in big.texts if text.get_text() in TITLES.values()}
+    order = means["alike_class"].sort_values().index
+    assert sorted(heights, key=heights.get) == [TITLES[name] for name in order]
+    lines = {float(line.get_ydata()[0]): line.get_xydata()[1] for line in big.lines if len(line.get_xdata()) == 2}
+    for name, title in TITLES.items():
+        assert lines[heights[title]] == pytest.approx(means.loc[name].to_numpy())
+
+
+def test_the_ground_of_a_group_holds_its_means():
+    frame = points().assign(method=lambda table: table["method"] + table.groupby("method").cumcount().astype(str))
+    titles = {name: name for name in frame["method"]}
+    groups = dict.fromkeys(titles, law.SIGNED)
+    big = plots.law_chart(frame, titles, groups, "A finding", NETWORKS).axes[0]
+    (ground,) = big.patches
+    corners = {tuple(corner) for corner in ground.get_xy().round(9)}
+    last = frame[frame["layer"] == "last"]
+    assert corners <= {tuple(mean) for mean in last[["alike_sum", "alike_class"]].to_numpy().round(9)}
+    assert all(ground.get_path().contains_points(last[["alike_sum", "alike_class"]], radius=1e-6))
 
 
 def test_a_network_apart_has_its_panel_and_no_part_in_the_means():
@@ -70,57 +94,3 @@ def test_law_chart_shades_what_geometry_forbids():
 def test_law_chart_names_a_method_without_title():
     with pytest.raises(ValueError, match=r"\['recipro-cam'\] have no title or no group"):
         plots.law_chart(points(), {n: t for n, t in TITLES.items() if n != "recipro-cam"}, GROUPS, "x", NETWORKS)
-
-
-def test_bound_chart_leaves_out_what_promises_nothing():
-    frame = pd.DataFrame(
-        {
-            "method": ["score-cam", "score-cam-cic", "score-cam-cic"],
-            "measured": [0.9, 0.5, -0.3],
-            "promised": [0.8, 0.4, -1.0],
-            "spread": [0.7, 3.0, -20.0],
-        }
-    )
-    figure = plots.bound_chart(frame, TITLES, GROUPS, shapes=0.7)
-    left, right = figure.axes
-    count = [sum(len(line.get_xdata()) for line in ax.lines if line.get_linestyle() == "None") for ax in (left, right)]
-    assert count == [2, 3]
-    curve = max(right.lines, key=lambda line: len(line.get_xdata()))
-    assert curve.get_ydata() == pytest.approx(1 / np.sqrt(1 + (0.7 * curve.get_xdata()) ** 2))
-    assert plots.text_problems(figure) == []
-
-
-def test_removal_chart_has_one_mark_a_line_and_its_interval():
-    frame = pd.DataFrame(
-        [
-            ("one", "score-cam", "GAP", 0.1, 0.2, 0.15, 0.25),
-            ("several", "score-cam-cic", "MLP", -0.1, -0.2, -0.3, -0.1),
-        ],
-        columns=["kind", "method", "head", "ahead", "gain", "low", "high"],
-    )
-    figure = plots.removal_chart(frame, TITLES, {"one": "one object", "several": "several objects"}, "energy")
-    left, right = figure.axes
-    assert [mark[:2] for mark in marks(left)] == [(0.1, 0.2)]
-    assert [mark[:2] for mark in marks(right)] == [(-0.1, -0.2)]
-    assert any(list(line.get_ydata()) == [0.15, 0.25] for line in left.lines)
-    assert plots.text_problems(figure) == []
-
-
-def test_agreement_chart_orders_metrics_and_rings_those_that_the_sum_beats():
-    rows = [
-        (panel, name, network, mean, mean - 0.1, mean + 0.1, name == "drop")
-        for panel, names in (("several", {"energy": 0.5, "hit": 0.9}), ("one", {"drop": 0.1}))
-        for name, mean in names.items()
-        for network in NETWORKS
-    ]
-    frame = pd.DataFrame(rows, columns=["panel", "name", "network", "mean", "low", "high", "blind"])
-    figure = plots.agreement_chart(frame, ["several", "one"], NETWORKS)
-    upper, lower = figure.axes
-    assert [label.get_text() for label in upper.get_yticklabels()] == ["hit", "energy"]
-    dots = [[mark for mark in marks(ax) if mark[2] == "o"] for ax in (upper, lower)]
-    assert [len(of_panel) for of_panel in dots] == [4, 2]
-    assert {mark[3] for mark in dots[1]} == {"white"}
-    assert "white" not in {mark[3] for mark in dots[0]}
-    (means,) = [line for line in upper.lines if line.get_marker() == "|"]
-    assert list(means.get_xdata()) == pytest.approx([0.9, 0.5])
-    assert plots.text_problems(figure) == []

@@ -71,3 +71,43 @@ def test_groups_stand_apart_under_their_titles():
 def test_groups_that_miss_a_column_are_refused():
     with pytest.raises(ValueError, match="do not add up to 2 columns"):
         plots.grid([[np.ones((4, 4)), np.ones((4, 4))]], groups=[("left", 1)])
+
+
+def depths(figure):
+    """How deep the lines of a figure lie, in inches from the top."""
+    return [(1 - float(line.get_ydata()[0])) * figure.get_figheight() for line in figure.artists]
+
+
+def test_heads_stand_over_their_rows_under_a_line_and_take_room():
+    cells = [[np.eye(4)] * 2] * 3
+    plain, figure = plots.grid(cells), plots.grid(cells, heads={0: "first two", 2: "the last"})
+    assert figure.get_figheight() > plain.get_figheight() + 0.4
+    words = {text.get_text(): text.get_position()[1] for text in figure.texts}
+    tops = [figure.axes[2 * row].get_position().y1 for row in range(3)]
+    bottoms = [figure.axes[2 * row].get_position().y0 for row in range(3)]
+    assert words["first two"] > tops[0] > bottoms[1] > words["the last"] > tops[2]
+    levels = [float(line.get_ydata()[0]) for line in figure.artists]
+    assert levels[0] > words["first two"]
+    assert bottoms[1] > levels[1] > words["the last"]
+    assert plots.text_problems(figure) == []
+    before = depths(figure)
+    plots.room_below(figure, 1.5)
+    assert depths(figure) == pytest.approx(before)
+
+
+def test_a_head_without_words_is_a_gap_alone():
+    figure = plots.grid([[np.eye(4)]] * 3, heads={1: ""}, colorbar=False)
+    assert not figure.texts
+    assert not figure.artists
+    places = [ax.get_position() for ax in figure.axes]
+    assert places[0].y0 - places[1].y1 > 2 * (places[1].y0 - places[2].y1)
+
+
+def test_groups_without_titles_stand_apart_and_fill_the_same_width():
+    plain, figure = (plots.grid([[np.eye(4)] * 4], groups=groups) for groups in ((), [("", 1), ("", 2), ("", 1)]))
+    x, _, width, _ = places(figure)[:4].T
+    gaps = x[1:] - x[:-1] - width[:-1]
+    assert gaps[0] == pytest.approx(gaps[2])
+    assert gaps[0] > gaps[1] + 0.1
+    before, after = (made.axes[3].get_position().x1 for made in (plain, figure))
+    assert before == pytest.approx(after)
