@@ -1,8 +1,9 @@
 """One color and one marker for every method, the same in all figures.
 
-Related methods have related hues: gray, blue, green, orange, purple by family, from dark to light within one. A color
-alone cannot tell forty methods apart, least of all to a color-blind reader, so that methods whose colors come near each
-other in any kind of vision have different markers; a test measures it.
+Related methods have related hues: gray, blue, green, orange, purple by family, from dark to light within one; the
+gradient methods, which meet in most charts, stand further apart. A color alone cannot tell forty methods apart, least
+of all to a color-blind reader, so that methods whose colors come near each other in any kind of vision have different
+markers; a test measures it.
 """
 
 from __future__ import annotations
@@ -26,17 +27,17 @@ METHOD_STYLES: dict[str, Style] = {
     "eigen-cam": Style("#5A5A5A", "P"),
     # gradient: blue
     "grad-cam": Style("#003E71", "o"),
-    "grad-cam++": Style("#004E85", "^"),
-    "xgrad-cam": Style("#005E9A", "<"),
-    "layer-cam": Style("#0070AF", ">"),
-    "hires-cam": Style("#3081C0", "d"),
-    "sca-cam": Style("#4E93D1", "*"),
-    "smooth-grad-cam++": Style("#67A5E3", "s"),
+    "grad-cam++": Style("#2B7BC4", "^"),
+    "xgrad-cam": Style("#1C5791", "<"),
+    "layer-cam": Style("#4BA6DC", ">"),
+    "hires-cam": Style("#7FB2E8", "d"),
+    "sca-cam": Style("#4A74DC", "*"),
+    "smooth-grad-cam++": Style("#93B4E6", "s"),
     # contrast: sky blue; shapley: teal
     "finer-cam": Style("#3D99CA", "P"),
     "case": Style("#6EC5F9", "D"),
     "shapley-cam": Style("#288A7B", "o"),
-    "lift-cam": Style("#5BBBAA", "^"),
+    "lift-cam": Style("#5BBBAA", "H"),
     # score: vermilion and orange
     "score-cam": Style("#973400", "s"),
     "score-cam-cic": Style("#A84000", ">"),
@@ -53,7 +54,7 @@ METHOD_STYLES: dict[str, Style] = {
     # hybrid: purple; learned: wine
     "sa-cam": Style("#9E557E", "p"),
     "group-cam": Style("#C976A4", "h"),
-    "union-cam": Style("#EE9EC9", ">"),
+    "union-cam": Style("#EE9EC9", "v"),
     "lfi-cam": Style("#882255", "*"),
     # baselines, perturbation: ochre; pixel: light gray
     "rise": Style("#A88800", "^"),
