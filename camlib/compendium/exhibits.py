@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from camlib import paths
-from camlib.compendium.captions import mark_text, provenance, reading
 from camlib.compendium.items import ITEMS, PAPERS, Item
 from camlib.compendium.ledger import verdict_text
+from camlib.compendium.templates import mark_text, provenance, reading
 from camlib.compendium.writing import markdown_table
 
 PICTURES = (".webp", ".png")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from camlib.compendium.captions import fill
 from camlib.compendium.items import read_table
+from camlib.compendium.templates import fill
 from camlib.compendium.verdicts import decided, evidence
 from camlib.evaluate.evidence.populations import SCENE_NETWORKS
 

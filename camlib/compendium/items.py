@@ -33,7 +33,7 @@ class Item:
     """One figure, table, equation or algorithm of a paper, and the one notebook that makes it.
 
     Attributes:
-        finding, read, differs, network, data: texts with ``{placeholders}``; see `camlib.compendium.captions.fill`.
+        finding, read, differs, network, data: texts with ``{placeholders}``; see `camlib.compendium.templates.fill`.
             ``finding`` is what is seen, in one sentence that stands alone, first of all where it contradicts the paper;
             ``read`` how to read it; ``differs`` what differs from the paper.
         caption: finding and reading in one text, where ``finding`` and ``read`` are not written yet.

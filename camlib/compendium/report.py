@@ -2,7 +2,7 @@
 
 Texts stand in two files beside this one, and cells hold none of them: ``items.toml`` has the caption of each figure and
 table and what differs from the paper, ``claims.toml`` what is claimed, where, and on what evidence. Both have
-``{placeholders}`` for computed numbers (`camlib.compendium.captions.fill`). A notebook says::
+``{placeholders}`` for computed numbers (`camlib.compendium.templates.fill`). A notebook says::
 
     report.begin("04_sca_cam", network=net, seed=seed, profile=profile)       # once: what its items have in common
     report.item("sca-fig-09", fig, inner=inner[main])                         # save, show, caption; fills {inner}
@@ -35,13 +35,13 @@ from matplotlib.figure import Figure
 
 from camlib.compendium import ledger as _ledger
 from camlib.compendium import manifest as _manifest
-from camlib.compendium.captions import caption_text, fill, refuse_unknown
 from camlib.compendium.claims import CLAIMS, Found, agreed, decide, decision, effect, find_claim, span, told
 from camlib.compendium.gallery import gallery, problems, unreadable
 from camlib.compendium.items import ITEMS, PAPERS, Item, find_item, is_notebook
 from camlib.compendium.ledger import claims
 from camlib.compendium.lenient import DOUBTED, active
 from camlib.compendium.manifest import find_entry, manifest
+from camlib.compendium.templates import caption_text, fill, refuse_unknown
 from camlib.engine import sharing
 from camlib.metrics import Interval
 

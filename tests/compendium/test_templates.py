@@ -1,13 +1,13 @@
-"""camlib.compendium.captions: templates and their errors, and the caption of an entry."""
+"""camlib.compendium.templates: templates and their errors, and the caption of an entry."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from camlib.compendium.captions import caption_text, fill, placeholders, provenance, reading, refuse_unknown
 from camlib.compendium.claims import CLAIMS
 from camlib.compendium.items import ITEMS, find_item
+from camlib.compendium.templates import caption_text, fill, placeholders, provenance, reading, refuse_unknown
 from camlib.metrics import Interval
 
 TEXTS = ("caption", "finding", "read", "differs", "network", "data")
