@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torch import Tensor, nn
@@ -32,6 +33,15 @@ def seeded(build: Callable[[], nn.Module], seed: int = 0, dtype: torch.dtype = t
 def texts(figure: Figure) -> list[Text]:
     """All texts of a figure that are drawn."""
     return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def marks(ax: Axes) -> list[tuple[float, float, str, str]]:
+    """(x, y, marker, face) of every marker of an axes."""
+    return [
+        (*map(float, line.get_xydata()[0]), line.get_marker(), line.get_markerfacecolor())
+        for line in ax.lines
+        if line.get_marker() not in ("None", None, "")
+    ]
 
 
 def picture(seed: int = 0, height: int = SIZE, width: int = SIZE) -> Tensor:

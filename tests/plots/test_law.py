@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import texts
+from helpers import marks, texts
 
 from camlib import plots
 from camlib.plots import law
@@ -24,15 +24,6 @@ def points():
     numbers = np.random.default_rng(0).random((12, 2))
     rows = [(*place, 0.5 + s / 2, c) for place, (s, c) in zip(places, numbers, strict=True)]
     return pd.DataFrame(rows, columns=["network", "layer", "method", "alike_sum", "alike_class"])
-
-
-def marks(ax):
-    """(x, y, marker, face) of every marker of an axes."""
-    return [
-        (*map(float, line.get_xydata()[0]), line.get_marker(), line.get_markerfacecolor())
-        for line in ax.lines
-        if line.get_marker() not in ("None", None, "")
-    ]
 
 
 def test_law_chart_shows_means_over_networks_and_each_network():

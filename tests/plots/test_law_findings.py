@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from helpers import marks
 
 from camlib import plots
 from camlib.plots import law
@@ -9,15 +10,6 @@ from camlib.plots import law
 TITLES = {"score-cam": "Score-CAM", "score-cam-cic": "Score-CAM (increase)"}
 GROUPS = dict(zip(TITLES, (law.UNSIGNED, law.SIGNED), strict=True))
 NETWORKS = {"a": "GAP", "b": "MLP (VGG)"}
-
-
-def marks(ax):
-    """(x, y, marker, face) of every marker of an axes."""
-    return [
-        (*map(float, line.get_xydata()[0]), line.get_marker(), line.get_markerfacecolor())
-        for line in ax.lines
-        if line.get_marker() not in ("None", None, "")
-    ]
 
 
 def test_bound_chart_leaves_out_what_promises_nothing():
