@@ -18,19 +18,21 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 from scipy import stats
 
 from camlib.compendium.claims import RULES_FILE as FILE
 from camlib.compendium.deciding import LEVEL, of_part, together
 from camlib.compendium.items import read_table
+from camlib.evaluate.evidence import kept
 from camlib.evaluate.evidence.populations import POPULATIONS, Population
 
 SIDES = ("better", "not worse")
@@ -142,10 +144,13 @@ RULES: Mapping[str, Rule] = MappingProxyType(make_rules(read_table(FILE)))
 
 
 class Grouped:
-    """Rows that are looked up by population, method and removed common map; built once for many rules."""
+    """Rows that are looked up by population, method and removed common map; built once for many rules.
 
-    def __init__(self, rows: pd.DataFrame) -> None:
-        self._rows = rows
+    ``column`` returns a metric of all rows where ``rows`` has only what they are about.
+    """
+
+    def __init__(self, rows: pd.DataFrame, column: Callable[[str], pd.Series] | None = None) -> None:
+        self._column = column or rows.__getitem__
         self._places = rows.groupby(["network", "layer", "kind", "method", "common"], observed=True).indices
         self._pictures, _ = pd.factorize(rows["picture"])
         targets, self._classes = pd.factorize(rows["target"])
@@ -157,7 +162,7 @@ class Grouped:
         name = (where, method, common, metric)
         if name not in self._known:
             places = self._places.get((where.network, where.layer, where.kind, method, common), np.array([], dtype=int))
-            found = self._rows[metric].iloc[places].to_numpy(dtype="float64", na_value=np.nan)
+            found = self._column(metric).iloc[places].to_numpy(dtype="float64", na_value=np.nan)
             places = places[np.isfinite(found)]
             order = np.argsort(self._keys[places])
             self._known[name] = self._keys[places][order], found[np.isfinite(found)][order]
@@ -260,12 +265,15 @@ def _factor(decided: Mapping[str, str]) -> str:
 @cache
 def evidence() -> pd.DataFrame:
     """All rows of data/evidence, read once."""
-    from camlib.evaluate.evidence import kept
+    return pd.concat(_of_parts(kept.read), ignore_index=True)
 
-    parts = [kept.read(part) for part in kept.PARTS if (kept.EVIDENCE / f"{part}.parquet").is_file()]
+
+def _of_parts(read: Callable[[str], Any]) -> list[Any]:
+    """What ``read`` returns for each part of data/evidence that is there."""
+    parts = [read(part) for part in kept.PARTS if (kept.EVIDENCE / f"{part}.parquet").is_file()]
     if not parts:
         raise FileNotFoundError("data/evidence has no rows yet. Make them: make evidence (it takes hours).")
-    return pd.concat(parts, ignore_index=True)
+    return parts
 
 
 @cache
@@ -276,4 +284,9 @@ def decided(claim_id: str) -> Decision:
 
 @cache
 def _grouped() -> Grouped:
-    return Grouped(evidence())
+    """All rows; of what was measured only the columns that a rule asks for are read."""
+    parts = _of_parts(kept.names)
+    rows = pd.concat([part[["picture"]] for part in parts], ignore_index=True)
+    for name in parts[0].columns.drop("picture"):
+        rows[name] = union_categoricals([part[name] for part in parts])  # concat would make texts of them
+    return Grouped(rows, cache(lambda metric: pd.concat(_of_parts(partial(kept.column, metric)), ignore_index=True)))

@@ -1,5 +1,7 @@
 """camlib.compendium.verdicts: contrasts by hand, Holm against a literal loop, populations that agree or do not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,6 +154,20 @@ def test_populations_without_rows_are_left_out():
 
 
 # -- the file
+
+
+@pytest.mark.parametrize("claim_id", ["score-lower-deletion", "law-unsigned-maps-are-the-sum"])
+def test_columns_that_are_read_when_asked_for_decide_as_whole_rows_do(claim_id):
+    rows = kept.read("scenes", network="scenes-gap")
+    among = replace(RULES[claim_id], populations=("scenes-gap:*",))
+    asked = []
+
+    def column(metric):
+        asked.append(metric)
+        return rows[metric]
+
+    assert decide_by(among, verdicts.Grouped(rows[list(kept.NAMES)], column)) == decide_by(among, rows)
+    assert set(asked) == {among.metric}
 
 
 def test_every_rule_belongs_to_a_claim_and_names_methods_and_columns():

@@ -163,6 +163,14 @@ def test_rows_come_back_as_they_were_to_a_thousandth(tmp_path, rows_of_one):
     assert pd.isna(found["deletion"])
 
 
+@pytest.mark.parametrize("metric", ["energy", "hit", *judging.DERIVED])
+def test_a_column_alone_is_that_of_all_rows(tmp_path, rows_of_one, metric):
+    kept.write(kept.as_table(rows_of_one[1]), tmp_path / "scenes.parquet")
+    rows = kept.read("scenes", tmp_path)
+    pd.testing.assert_series_equal(kept.column(metric, "scenes", tmp_path), rows[metric])
+    pd.testing.assert_frame_equal(kept.names("scenes", tmp_path), rows[list(kept.NAMES)])
+
+
 def test_the_same_rows_in_another_order_are_the_same_bytes(tmp_path, rows_of_one):
     kept.write(kept.as_table(rows_of_one[1]), tmp_path / "a.parquet")
     kept.write(kept.as_table(rows_of_one[1][::-1]), tmp_path / "b.parquet")

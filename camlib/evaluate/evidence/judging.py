@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -133,18 +133,27 @@ def curves(sample: Sample, maps: Sequence[Tensor | None]) -> dict[str, list[floa
     }
 
 
-def with_metrics(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows under the names of metrics: drops and increases in percent, class share, overall = insertion − deletion.
+DERIVED = {
+    "average-drop": ("drop",),
+    "average-drop-half": ("drop_half",),
+    "average-increase": ("rise",),
+    "average-increase-half": ("rise_half",),
+    "class_share": ("energy", "on_objects"),
+    "overall": ("insertion", "deletion"),
+}
+"""Metric -> columns of the rows that it follows from."""
+
+
+def with_metrics(rows: pd.DataFrame, metrics: Iterable[str] = tuple(DERIVED)) -> pd.DataFrame:
+    """Rows with metrics of :data:`DERIVED`: drops, increases in percent, class share, overall = insertion − deletion.
 
     Columns keep what is measured as it is stored, shares in [0, 1]; the metrics' units are those of
     :data:`camlib.metrics.METRICS` (Chattopadhay et al. 2018; Liang et al. 2022, sec. 4.5).
     """
-    percent = {
-        "average-drop": "drop",
-        "average-drop-half": "drop_half",
-        "average-increase": "rise",
-        "average-increase-half": "rise_half",
-    }
-    added = {name: 100 * rows[column].astype("float32") for name, column in percent.items()}
-    share = (rows["energy"] / rows["on_objects"]).where(rows["on_objects"] > 0)
-    return rows.assign(**added, class_share=share, overall=rows["insertion"] - rows["deletion"])
+    return rows.assign(**{name: _derived(name, *(rows[column] for column in DERIVED[name])) for name in metrics})
+
+
+def _derived(metric: str, first: pd.Series, second: pd.Series | None = None) -> pd.Series:
+    if metric == "class_share":
+        return (first / second).where(second > 0)
+    return 100 * first.astype("float32") if second is None else first - second

@@ -89,17 +89,30 @@ def read(part: str = "scenes", folder: Path = EVIDENCE, **chosen: Any) -> pd.Dat
         FileNotFoundError: no such rows yet, with the command that makes them.
         ValueError: an unknown part or column.
     """
-    if part not in PARTS:
-        raise ValueError(f"part={part!r}: expected one of {PARTS}.")
     if unknown := sorted(set(chosen) - set(NAMES)):
         raise ValueError(f"Rows have no column {unknown} to choose by; expected some of {NAMES}.")
     filters = [(name, "in", value if isinstance(value, list | tuple) else [value]) for name, value in chosen.items()]
+    return judging.with_metrics(_read(part, folder, filters=filters or None))
+
+
+def names(part: str = "scenes", folder: Path = EVIDENCE) -> pd.DataFrame:
+    """What the rows are about, in the order of :func:`read`, without what was measured: a seventh of the time."""
+    return _read(part, folder, columns=list(NAMES))
+
+
+def column(metric: str, part: str = "scenes", folder: Path = EVIDENCE) -> pd.Series:
+    """One metric of all rows, as :func:`read` has it."""
+    sources = judging.DERIVED.get(metric)
+    rows = _read(part, folder, columns=list(sources or [metric]))
+    return judging.with_metrics(rows, [metric] if sources else [])[metric]
+
+
+def _read(part: str, folder: Path, **options: Any) -> pd.DataFrame:
+    if part not in PARTS:
+        raise ValueError(f"part={part!r}: expected one of {PARTS}.")
     texts = [name for name in NAMES if name != "picture"]
-    file = _existing(folder / f"{part}.parquet")
-    frame = pq.read_table(file, filters=filters or None, read_dictionary=texts).to_pandas()
-    for name in SHARES:
-        frame[name] = (frame[name] / STEPS).astype("float32")
-    return judging.with_metrics(frame)
+    frame = pq.read_table(_existing(folder / f"{part}.parquet"), read_dictionary=texts, **options).to_pandas()
+    return frame.assign(**{name: (frame[name] / STEPS).astype("float32") for name in SHARES if name in frame})
 
 
 def read_facts(part: str = "scenes", folder: Path = EVIDENCE) -> pd.DataFrame:
