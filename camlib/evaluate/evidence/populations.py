@@ -27,6 +27,7 @@ HEADS = {
     "scenes-plain": "ResNet-like",
     "efficientnet-lite0": "Lite0",
     "efficientnet-lite1": "Lite1",
+    "efficientnet-lite2": "Lite2",
 }
 """What stands behind the last maps, or which body it is: how pages call the network."""
 PHOTO_SEED = 2613
