@@ -152,10 +152,10 @@ def _draw_matrix(ax: Axes, stage: Stage, extent: Extent) -> None:
 
 
 def _draw_scores(ax: Axes, stage: Stage, extent: Extent) -> None:
-    """Class names over bars as long as their values; the largest value fills the width."""
+    """Class names over bars as long as their values; the upper limit, or the largest value, fills the width."""
     left, right, bottom, top = extent
     step = (top - bottom) / len(stage.content)
-    largest = max((abs(value) for _, value in stage.content), default=0) or 1
+    largest = stage.limits[1] if stage.limits else max((abs(value) for _, value in stage.content), default=0) or 1
     for index, (name, value) in enumerate(stage.content):
         y = top - (index + 1) * step
         length = (right - left) * abs(value) / largest

@@ -51,7 +51,7 @@ def headed_grid(
     panels = made.axes[: (len(cells) + 1) * columns]
     room = free * panels[0].get_position().width * made.get_size_inches()[0]
     place = {"transform": panels[1].transAxes, "va": "center", "fontsize": PLAIN}
-    panels[1].text(0.03, 0.5, wrap(text, room, PLAIN), **place)
+    panels[1].text(0.03, 0.5, wrap(text, 0.94 * room, PLAIN), **place)
     for ax, label in zip(panels[columns : 2 * columns], column_labels or (), strict=False):
         ax.set_title(method_title(label), fontsize=PLAIN, pad=3, loc="center", fontweight="bold")
     return made

@@ -296,6 +296,7 @@ def _draw_bar(
         ax.axvline(HALF * high, color=CONTOUR, lw=0.9)
     ax.set_xticks(list(ticks), list(ticks.values()), fontsize=SMALL)
     ax.tick_params(length=0, pad=2)
-    plain = {(0, 1): BAR_LABEL, (-1, 1): "share of this map's largest size", None: "each map: its own range"}
+    shares = BAR_LABEL + ("; the line is its half" if over else "")
+    plain = {(0, 1): shares, (-1, 1): "share of this map's largest size", None: "each map: its own range"}
     text = label or plain.get(limits if limits is None else tuple(limits), "value")
     ax.set_ylabel(text, fontsize=SMALL, color=QUIET, rotation=0, ha="right", va="center", labelpad=8)

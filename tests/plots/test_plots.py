@@ -36,7 +36,7 @@ def test_show_titles_one_explanation_and_shows_its_picture():
     item = explanation(degenerate=True)
     figure = plots.show(item)
     first, second, bar = figure.axes
-    assert bar.get_ylabel() == "share of this map's maximum"
+    assert bar.get_ylabel() == "share of this map's maximum; the line is its half"
     assert np.asarray(first.images[0].get_array()) == pytest.approx(item.image.permute(1, 2, 0).numpy())
     drawn = colored(item.image.permute(1, 2, 0).numpy(), array(item.heatmap))
     assert np.asarray(second.images[0].get_array()) == pytest.approx(drawn)
@@ -91,7 +91,8 @@ def test_grid_writes_methods_and_signs_as_they_are_printed():
 def test_every_figure_has_the_design_width_and_the_bar_says_what_its_colors_mean():
     ramp = np.arange(9.0).reshape(3, 3) / 8
     made = {
-        "share of this map's maximum": plots.show(explanation()),
+        "share of this map's maximum; the line is its half": plots.show(explanation()),
+        "share of this map's maximum": plots.grid([[ramp]]),
         "share of this map's largest size": plots.grid([[ramp - 0.5]]),
         "each map: its own range": plots.grid([[5 * ramp]], limits=None),
         "value": plots.grid([[5 * ramp]], limits=(0, 5)),
