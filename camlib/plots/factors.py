@@ -74,10 +74,9 @@ def _name_rows(ax: Axes, tasks: Mapping[str, str]) -> None:
     place = {
         "xycoords": ax.get_yaxis_transform(),
         "textcoords": "offset points",
-        "ha": "left",
         "annotation_clip": False,
     }
     for level, (name, _, words) in enumerate(names):
         up = 7 if words else 0
-        ax.annotate(name, (0, level), (left, up), fontsize=PLAIN, fontweight="bold", va="center", **place)
-        ax.annotate(words, (0, level), (left, -7), fontsize=SMALL, color=QUIET, va="center", **place)
+        ax.annotate(name, (0, level), (left, up), fontsize=PLAIN, fontweight="bold", ha="left", va="center", **place)
+        ax.annotate(words, (0, level), (left, -7), fontsize=SMALL, color=QUIET, ha="left", va="center", **place)
