@@ -134,7 +134,8 @@ def factor_chart(
 
     Args:
         panels: title -> series with "label", "weights" [n], "gradients" [n], and "alpha" (draws its line) or "counts"
-            (one number a channel, drawn as the color; the label is that of its bar). Gradients are means; the axis shows 100 times them.
+            (one number a channel, drawn as the color; the label is that of its bar). Gradients are means; the axis
+            shows 100 times them.
         headline: the finding, above the figure.
         note: what a reader must know, in gray under the headline.
         columns: panels beside each other.
