@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from camlib.evaluate.evidence import kept, summaries
-from camlib.evaluate.evidence.populations import CLASS_MAPS, HEADS, PHOTO_NETWORKS, SCENE_NETWORKS
+from camlib.evaluate.evidence.populations import CLASS_MAPS, HEADS, SCENE_NETWORKS
 from camlib.framework import COMMON
 from camlib.plots.law import FINISHED, SIGNED, UNSIGNED
 from camlib.registry import METHODS
@@ -57,13 +57,6 @@ def all_rows() -> pd.DataFrame:
     if (kept.EVIDENCE / "photographs.parquet").is_file():
         parts.append(kept.read("photographs"))
     return pd.concat(parts, ignore_index=True)
-
-
-def panels_of(points: pd.DataFrame) -> dict[str, str]:
-    """Network -> printed name of those in ``points``, scenes first: the small panels of the chart of the law."""
-    known = NETWORKS | {name: f"{HEADS[name]}, photos" for name in PHOTO_NETWORKS}
-    there = set(points["network"])
-    return {name: title for name, title in known.items() if name in there}
 
 
 def weight_groups() -> dict[str, str]:

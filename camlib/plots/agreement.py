@@ -1,4 +1,4 @@
-"""The chart of the metrics: how far each orders methods as the truth does."""
+"""The chart of the metrics: how well each one orders methods as the truth does."""
 
 from __future__ import annotations
 
@@ -7,74 +7,53 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from camlib.plots.look import COLORS, SMALL, figure, signs
+from camlib.plots.look import COLORS, PLAIN, figure, signs
 from camlib.plots.look import headline as put_headline
 
-_MEAN = {"marker": "|", "linestyle": "", "markersize": 19, "markeredgewidth": 2.6}
-_WRONG = "#FCE9DC"
+FOLLOWS, HARDLY, AGAINST = COLORS[0], "#B9CFDF", COLORS[1]
+"""Colors of a bar of 0.5 and more, of a smaller one, and of one below 0."""
+_ROW, _AROUND = 0.36, 1.5
 
 
 def agreement_chart(
-    frame: Any,
-    panels: Mapping[str, str],
-    networks: Mapping[str, str],
-    xlabel: str = "agreement with the causes",
-    headline: str = "",
-    words: str = "",
+    frame: Any, panels: Mapping[str, str], xlabel: str = "agreement with the truth", headline: str = "", words: str = ""
 ) -> Figure:
-    """Metrics by how well they order methods as the truth does: one dot a network, its interval, one panel a kind.
+    """Metrics by how well they order methods as the truth does: a bar to the mean over networks, a line over all.
 
-    ``frame``: columns panel, name (of the metric), network, mean, low, high, blind (True where the class-blind sum
-    beats Grad-CAM): a full blue dot, or a vermilion ring where it does; the bar is the mean over networks, written at
-    the right. Rows are ordered by it, best on top. ``panels``: panel -> its title. ``headline`` is the finding, above
-    the figure, ``words`` what stands in gray under it.
+    ``frame``: columns panel, name (of the metric), network, mean. Rows are ordered by the mean over networks, which is
+    written at the right; one panel a kind, side by side, ``panels``: panel -> its title. ``headline`` is the finding,
+    above the figure, ``words`` what stands in gray under it.
     """
     order = {name: list(_by_mean(frame[frame["panel"] == name])) for name in panels}
-    heights = [len(order[name]) + 1.2 for name in panels]
-    made = figure(0.38 * sum(heights) + 1.6)
-    axes = made.subplots(len(panels), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    made = figure(_AROUND + _ROW * max(map(len, order.values())))
+    axes = made.subplots(1, len(panels), sharex=True, squeeze=False)[0]
     for ax, (panel, title) in zip(axes, panels.items(), strict=True):
-        part, names = frame[frame["panel"] == panel], order[panel]
-        for number, network in enumerate(networks):
-            for line in part[part["network"] == network].itertuples():
-                _agreement(ax, line, names.index(line.name) + (number - (len(networks) - 1) / 2) * 0.1)
-        means = [part.loc[part["name"] == name, "mean"].mean() for name in names]
-        ax.plot(means, range(len(names)), color="black", zorder=4, **_MEAN)
-        for row, mean in enumerate(means):
-            place = {"transform": ax.get_yaxis_transform(), "ha": "left", "va": "center", "fontsize": SMALL}
-            ax.text(1.01, row, signs(f"{mean:.2f}"), fontweight="bold", **place)
-        ax.set(yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6), title=title)
-        ax.set_yticklabels(names)
+        part = frame[frame["panel"] == panel]
+        for row, name in enumerate(order[panel]):
+            _bar(ax, part.loc[part["name"] == name, "mean"].to_numpy(), row)
+        ax.axvline(0, color="0.35", linewidth=0.9, zorder=3)
+        ax.set(yticks=range(len(order[panel])), ylim=(max(map(len, order.values())) - 0.4, -0.6))
+        ax.set_yticklabels(order[panel], fontsize=PLAIN)
+        ax.set_title(title, x=0, pad=8)
         ax.grid(False, axis="y")
-    for ax in axes:
-        low, high = ax.get_xlim()
-        ax.axvspan(low, 0, color=_WRONG, linewidth=0, zorder=-1)
-        ax.axvline(0, color="0.35", linewidth=0.9, zorder=1)
-        ax.set_xlim(low, high)
-    axes[-1].set_xlabel(xlabel)
-    _legend(made)
+        ax.spines["left"].set_visible(False)
+        ax.tick_params(axis="y", length=0)
+    low, high = axes[0].get_xlim()
+    axes[0].set_xlim(low, high + 0.16 * (high - low))  # room for the numbers
+    made.supxlabel(xlabel, fontsize=PLAIN)
     put_headline(made, headline, words)
     return made
 
 
-def _legend(made: Figure) -> None:
-    """What dots, rings and bars are, under the panels."""
-    blind = "the class-blind ΣM beats Grad-CAM"
-    marks = [
-        Line2D([], [], color=COLORS[0], marker="o", ms=5, lw=1, label="one network, 95 % interval"),
-        Line2D([], [], color=COLORS[1], marker="o", mfc="white", ms=5, lw=1, label=blind),
-        Line2D([], [], color="black", label="mean over networks", **_MEAN),
-    ]
-    made.legend(handles=marks, loc="outside lower center", ncols=3)
-
-
-def _agreement(ax: Axes, line: Any, y: float) -> None:
-    """One network's agreement with its interval."""
-    color = COLORS[1] if line.blind else COLORS[0]
-    ax.plot([line.low, line.high], [y, y], color=color, linewidth=0.9, alpha=0.4)
-    ax.plot(line.mean, y, "o", color=color, markerfacecolor="white" if line.blind else color, markersize=4.5)
+def _bar(ax: Axes, values: Any, row: int) -> None:
+    """The mean over networks as a bar, its number at the right, a line from the lowest to the highest network."""
+    mean = float(values.mean())
+    color = AGAINST if mean < 0 else FOLLOWS if mean >= 0.5 else HARDLY
+    ax.barh(row, mean, 0.62, color=color, linewidth=0, zorder=1)
+    ax.plot([values.min(), values.max()], [row, row], color="0.25", linewidth=1.1, zorder=2)
+    place = {"transform": ax.get_yaxis_transform(), "ha": "right", "va": "center_baseline", "fontsize": PLAIN}
+    ax.text(1.0, row, signs(f"{mean:.2f}"), fontweight="bold" if abs(mean) >= 0.5 else "normal", **place)
 
 
 def _by_mean(part: Any) -> Sequence[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from camlib.plots.law import FORBIDDEN, group_legend, group_mark
-from camlib.plots.look import SMALL, figure
+from camlib.plots.law import FORBIDDEN, GROUPS, LOOKS, group_mark
+from camlib.plots.look import PLAIN, figure
 from camlib.plots.look import headline as put_headline
 
 
@@ -17,31 +17,41 @@ def bound_chart(frame: Any, groups: Mapping[str, str], headline: str = "", words
     """The measured similarity to ΣM against the spread of the weights, and against what the theorem promises.
 
     ``frame``: columns method, measured and promised (cosines of the angle to ΣM and of its bound) and spread (the
-    weights' cv, with its sign), a line a map; ``groups``: method -> one of :data:`camlib.plots.law.GROUPS`. Negative
-    spreads are drawn by their size; a map without a promise (−1) is on the left alone. ``headline`` is the finding,
-    above the figure, ``words`` what stands in gray under it.
+    weights' cv, with its sign), a line a map; ``groups``: method -> one of :data:`camlib.plots.law.GROUPS`. Maps whose
+    weights have a negative mean, and so a negative spread, are left out; a map without a promise (−1) is on the left
+    alone. ``headline`` is the finding, above the figure, ``words`` what stands in gray under it.
     """
-    made = figure(4.9)
-    left, right = made.subplots(1, 2, sharey=False)
-    _dots(left, frame.assign(size=frame["spread"].abs()), "size", groups)
-    left.axhline(0, color="0.75", linewidth=0.8, zorder=0)
-    left.set(xscale="log", xlim=(0.1, 100), ylim=(-1.03, 1.04), title="little spread: near ΣM")
+    made = figure(5.4)
+    left, right = made.subplots(1, 2, sharey=True)
+    positive = frame[frame["spread"] > 0]
+    _dots(left, positive, "spread", groups)
+    left.set(xscale="log", xlim=(0.1, 100), ylim=(min(0.0, positive["measured"].min() - 0.03), 1.04))
     left.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     left.minorticks_off()
-    left.text(0.115, -0.62, "← weights nearly equal", fontsize=SMALL, fontweight="bold", color="0.3")
-    left.set(xlabel="spread of the weights: deviation over mean", ylabel="measured similarity to ΣM")
-    _dots(right, frame[frame["promised"] > -1], "promised", groups)
+    left.set(title="measured: little spread, near ΣM", ylabel="similarity of the map to ΣM (1: the map is ΣM)")
+    left.set(xlabel="spread of the weights: deviation over mean")
+    _dots(right, positive[positive["promised"] > -1], "promised", groups)
     right.plot([-1, 2], [-1, 2], color="0.2", linewidth=1.4)
-    right.fill_between([0, 2], [0, 2], 0, color=FORBIDDEN, linewidth=0, zorder=0)
-    right.text(0.97, 0.1, "no map may lie here", ha="right", color="0.3", fontsize=SMALL, fontweight="bold")
-    right.set(xlim=(0, 1.04), ylim=(0, 1.04), title="every map is as near ΣM as the theorem promises, or nearer")
-    right.set(xlabel="least similarity that the theorem promises", ylabel="measured similarity to ΣM")
-    group_legend(made, [groups[name] for name in frame["method"].unique()], "outside lower center")
+    right.fill_between([0, 2], [0, 2], -1, color=FORBIDDEN, linewidth=0, zorder=0)
+    right.text(0.97, 0.06, "no map may lie here", ha="right", color="0.3", fontsize=PLAIN, fontweight="bold")
+    right.set(xlim=(0, 1.04), title="promised: no map lies below its bound")
+    right.set(xlabel="least similarity that the theorem promises for the weights")
+    _name_groups(left, [groups[name] for name in frame["method"].unique()])
     put_headline(made, headline, words)
     return made
+
+
+def _name_groups(ax: Axes, present: Sequence[str]) -> None:
+    """What the marks are, in their colors, at the lower left, where no map lies."""
+    kept = [group for group in GROUPS if group in present]
+    for number, group in enumerate(kept):
+        level = 0.06 + 0.055 * (len(kept) - 1 - number)
+        ax.plot(0.04, level, transform=ax.transAxes, **group_mark(group, 0.9))
+        place = {"va": "center_baseline", "fontsize": PLAIN, "fontweight": "bold", "transform": ax.transAxes}
+        ax.text(0.065, level, group, color=LOOKS[group][0], **place)
 
 
 def _dots(ax: Axes, frame: Any, column: str, groups: Mapping[str, str]) -> None:
     """The maps of each method, in the look of its group."""
     for method, lines in frame.groupby("method", sort=False):
-        ax.plot(lines[column], lines["measured"], alpha=0.7, **group_mark(groups[method], 0.6))
+        ax.plot(lines[column], lines["measured"], alpha=0.75, **group_mark(groups[method], 0.75))

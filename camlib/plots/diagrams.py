@@ -15,6 +15,7 @@ from matplotlib.patches import Patch, Polygon
 
 from camlib.plots.look import (
     COLORS,
+    EDGE,
     SMALL,
     TIMES,
     WIDTH,
@@ -85,7 +86,7 @@ class _Blocks:
         self, groups: list[list[tuple[str, tuple[int, ...], str]]], palette: Mapping[str, str], scale: float
     ) -> None:
         self.scale = scale
-        self.palette, self.cuboids, self.labels = palette, [], []
+        self.palette, self.cuboids, self.labels, self.leaders, texts = palette, [], [], [], []
         sides = [shape[1] for group in groups for _, shape, _ in group if len(shape) == 3]
         sizes = [[self._size(shape, max(sides, default=1)) for _, shape, _ in group] for group in groups]
         natural = sum(sum(size[0] + 0.05 for size in row) + row[-1][2] * 0.75 for row in sizes)
@@ -97,24 +98,24 @@ class _Blocks:
             for (_, _, kind), (wide, high, deep) in zip(group, row, strict=True):
                 self.cuboids.append((x, -high * 0.55, wide, high, deep, kind))
                 x += wide + 0.05
-            self._label(self._text(group), (start + x - 0.05) / 2, -row[0][1] * 0.55)
+            texts.append(((start + x - 0.05) / 2, -row[0][1] * 0.55, self._text(group)))
             x += row[-1][2] * 0.75 + gap
+        self._place_labels(texts)
         self.width = max(x - gap, max(right for _, right, _, _, _ in self.labels)) + 0.2
         self.bottom = min(top for _, _, top, _, _ in self.labels) - 0.45
         self.top = max(y + high + deep * 0.6 for _, y, _, high, deep, _ in self.cuboids) + 0.4
         self.height = self.top - self.bottom
 
-    def _label(self, text: str, middle: float, bottom: float) -> None:
-        """Place a label as high as the blocks and labels to its left allow."""
-        half = text_width(text, SMALL) / 2 + 0.05
-        top = bottom - 0.08
-        for left, y, wide, _, deep, _ in self.cuboids:
-            if middle - half < left + wide + deep * 0.75 and middle + half > left:
-                top = min(top, y - 0.08)
-        for other in sorted((label[2] for label in self.labels if middle - half < label[1]), reverse=True):
-            if other - 0.36 < top < other + 0.36:
-                top = other - 0.36
-        self.labels.append((middle - half, middle + half, top, middle, text))
+    def _place_labels(self, texts: list[tuple[float, float, str]]) -> None:
+        """Labels (middle, bottom of its blocks, text) on as few common rows as keep them apart, from left to right."""
+        first = min(bottom for _, bottom, _ in texts) - 0.14
+        ends: list[float] = []
+        for middle, bottom, text in texts:
+            half = text_width(text, SMALL) / 2 + 0.05
+            row = next((row for row, end in enumerate(ends) if middle - half >= end), len(ends))
+            ends[row : row + 1] = [middle + half]
+            self.labels.append((middle - half, middle + half, first - 0.42 * row, middle, text))
+            self.leaders.append((middle, bottom - 0.03, first - 0.42 * row))
 
     def _size(self, shape: tuple[int, ...], largest: int) -> tuple[float, float, float]:
         """Width, height and depth in inches: logarithm of the channels, square root of the side."""
@@ -134,6 +135,8 @@ class _Blocks:
         """Draw everything on an axes measured in inches."""
         for *box, kind in self.cuboids:
             _cuboid(ax, *box, self.palette[kind])
+        for middle, bottom, top in self.leaders:
+            ax.plot([middle, middle], [bottom, top], color=EDGE, linewidth=0.8, zorder=0)
         for _, _, top, middle, text in self.labels:
             ax.text(middle, top, text, ha="center", va="top", fontsize=SMALL, linespacing=1.2)
         spare = (WIDTH - self.width) / 2

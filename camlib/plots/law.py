@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 from scipy.spatial import ConvexHull, QhullError
 
-from camlib.plots.look import COLORS, PLAIN, QUIET, SMALL, WIDTH
+from camlib.plots.look import COLORS, PLAIN, WIDTH
 from camlib.plots.look import headline as put_headline
 from camlib.plots.trends import moved_apart
 
@@ -25,8 +24,8 @@ LOOKS = {SIGNED: (COLORS[0], "white"), UNSIGNED: (COLORS[1], COLORS[1]), FINISHE
 FORBIDDEN = "#EFEBE4"
 """The color of what cannot be."""
 _TINTS = {SIGNED: "#E4F0F8", UNSIGNED: "#FCE9DC"}
-_NAMES = 0.2
-"""Where the names end, on the axis of the similarity to the sum."""
+_STEP = 0.052
+"""Distance of neighboring names, on the axis of the similarity between classes."""
 
 
 def law_chart(
@@ -34,21 +33,17 @@ def law_chart(
     titles: Mapping[str, str],
     groups: Mapping[str, str],
     headline: str,
-    networks: Mapping[str, str],
     pair: tuple[str, str] | None = None,
     note: str = "",
-    apart: Sequence[str] = (),
     words: str = "",
 ) -> Figure:
-    """Similarity to ΣM against similarity between two classes: both layers over all networks, then each network.
+    """Similarity to ΣM against similarity between the maps of two classes, a mark a method.
 
     Args:
-        points: columns network, layer ("last", "inner"), method, alike_sum, alike_class.
+        points: columns method, alike_sum, alike_class, a row a network; a mark is the mean over them.
         titles, groups: of each method: printed name, and one of :data:`GROUPS`.
         headline, words: the finding, above the figure, and what stands in gray under it.
-        networks: network -> printed name, in the order of the small panels (last layer).
         pair: two methods joined by an arrow that carries ``note``.
-        apart: networks that have a small panel and do not enter the means, since their pictures are of another kind.
 
     Below y = 2x² − 1 no mean can lie: two maps at angles θ from ΣM are at most 2θ apart. Raises ValueError for a method
     without title or group.
@@ -56,54 +51,35 @@ def law_chart(
     methods = [name for name in titles if name in set(points["method"])]
     if lacking := sorted(set(points["method"]) - set(titles) | (set(methods) - set(groups))):
         raise ValueError(f"{lacking} have no title or no group; give both for every method of points.")
-    figure = plt.figure(figsize=(WIDTH, 8.0), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(5.9, 1.9))
-    big, inner = upper.subplots(1, 2, width_ratios=(1.75, 1))
-    kept = points[~points["network"].isin(apart)]
-    for ax, layer, name in ((big, "last", "last layer"), (inner, "inner", "an inner layer")):
-        part = kept[kept["layer"] == layer]
-        _plane(ax, -0.42 if ax is big else -0.12)
-        for group, tint in _TINTS.items():
-            _area(ax, part[part["method"].map(groups) == group], tint)
-        for method in methods:
-            _spread(ax, part[part["method"] == method], groups[method])
-        if pair:
-            _arrow(ax, part, pair, note if ax is big else "")
-        ax.set(title=f"{name}: means over {part['network'].nunique()} networks", xlabel="similarity to ΣM")
-        ax.set(xticks=np.arange(0.4 if ax is big else 0.0, 1.01, 0.2))
-    _write_names(big, kept[kept["layer"] == "last"], titles, groups)
-    big.set_ylabel("similarity between the maps of two classes")
-    group_legend(upper, [groups[name] for name in methods])
-    _by_network(lower, points[points["layer"] == "last"], networks, groups)
+    figure = plt.figure(figsize=(WIDTH, 6.6), layout="constrained")
+    ax = figure.subplots()
+    means = points.groupby("method")[["alike_sum", "alike_class"]].mean().sort_values("alike_class")
+    _plane(ax)
+    for group, tint in _TINTS.items():
+        _area(ax, means[means.index.map(groups) == group], tint)
+    for method, mean in means.iterrows():
+        ax.plot(mean["alike_sum"], mean["alike_class"], zorder=3, **group_mark(groups[method], 1.15))
+    if pair:
+        _arrow(ax, means, pair, note)
+    _write_names(ax, means, titles, groups)
+    _write_corners(ax, {groups[method] for method in means.index})
+    ax.set(xlabel="similarity of a map to ΣM  →")
+    ax.set_ylabel("←  two maps      similarity of the maps of two classes      one map  →")
     put_headline(figure, headline, words)
     return figure
 
 
-def _by_network(lower: Any, points: Any, networks: Mapping[str, str], groups: Mapping[str, str]) -> None:
-    """The plane once more for each network, small."""
-    small = lower.subplots(1, len(networks), sharey=True, sharex=True, squeeze=False)[0]
-    for ax, (network, name) in zip(small, networks.items(), strict=True):
-        _plane(ax)
-        ax.grid(False)
-        for line in points[points["network"] == network].itertuples():
-            ax.plot(line.alike_sum, line.alike_class, **group_mark(groups[line.method], 0.62))
-        ax.set(xticks=[0, 1], yticks=[0, 1])
-        ax.set_title(name, fontsize=SMALL)
-    lower.supxlabel("the same for each network, last layer", fontsize=SMALL, color=QUIET)
-
-
-def _plane(ax: Axes, left: float = -0.4) -> None:
+def _plane(ax: Axes) -> None:
     """The plane of two similarities, and what geometry forbids in it."""
     x = np.linspace(0, 1, 200)
     ax.fill_between(x, 2 * x**2 - 1, -1, color=FORBIDDEN, linewidth=0, zorder=0)
     ax.plot(x, 2 * x**2 - 1, color="0.6", linewidth=1, zorder=0)
-    ax.axhline(0, color="0.8", linewidth=0.7, zorder=0)
-    ax.set(xlim=(left, 1.06), ylim=(-0.5, 1.07))
+    ax.set(xlim=(0.1, 1.06), ylim=(-0.5, 1.09), xticks=np.arange(0.2, 1.01, 0.2), yticks=np.arange(-0.4, 1.01, 0.2))
 
 
 def _area(ax: Axes, part: Any, tint: str) -> None:
     """The ground on which the means of a group lie, in its tint."""
-    means = part.groupby("method")[["alike_sum", "alike_class"]].mean().to_numpy()
+    means = part.to_numpy()
     try:
         corners = means[ConvexHull(means).vertices]
     except (QhullError, ValueError):  # a group of one or two
@@ -121,46 +97,43 @@ def group_mark(group: str, size: float = 1.0) -> dict[str, Any]:
     return look | {"marker": "o", "markersize": 7.5 * size * small}
 
 
-def _spread(ax: Axes, lines: Any, group: str) -> None:
-    """Mean over networks, with thin bars from the smallest to the largest."""
-    x, y = lines["alike_sum"], lines["alike_class"]
-    bar = {"color": LOOKS[group][0], "linewidth": 0.7, "alpha": 0.22, "zorder": 1}
-    ax.plot([x.min(), x.max()], [y.mean()] * 2, **bar)
-    ax.plot([x.mean()] * 2, [y.min(), y.max()], **bar)
-    ax.plot(x.mean(), y.mean(), zorder=3, **group_mark(group))
-
-
-def _arrow(ax: Axes, part: Any, pair: tuple[str, str], note: str) -> None:
+def _arrow(ax: Axes, means: Any, pair: tuple[str, str], note: str) -> None:
     """From the mean of one method to that of another, the note at its right."""
-    means = part.groupby("method")[["alike_sum", "alike_class"]].mean()
     if not set(pair) <= set(means.index):
         return
     start, end = (means.loc[name].to_numpy() for name in pair)
-    arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 5, "shrinkB": 5, "linewidth": 1.6}
+    arrow = {"arrowstyle": "-|>", "color": "black", "shrinkA": 6, "shrinkB": 6, "linewidth": 1.8}
     ax.annotate("", end, start, arrowprops=arrow, zorder=4)
-    place = {"textcoords": "offset points", "va": "center", "fontsize": SMALL, "fontweight": "bold"}
-    ax.annotate(note, 0.25 * start + 0.75 * end, (9, 0), **place)
+    place = {"textcoords": "offset points", "va": "center", "fontsize": PLAIN, "fontweight": "bold"}
+    ax.annotate(note, 0.2 * start + 0.8 * end, (12, -12), **place)
 
 
-def _write_names(ax: Axes, part: Any, titles: Mapping[str, str], groups: Mapping[str, str]) -> None:
-    """The methods at the left, in the order and as near as may be to the height of their means, joined to them."""
-    means = part.groupby("method")[["alike_sum", "alike_class"]].mean().sort_values("alike_class")
+def _write_names(ax: Axes, means: Any, titles: Mapping[str, str], groups: Mapping[str, str]) -> None:
+    """The methods at the left of their marks, in the order and as near as may be to the height of their means."""
     low, high = ax.get_ylim()
-    room = (high - low - 0.24) / max(1, len(means))
-    levels = moved_apart(means["alike_class"].to_numpy(), min(0.058, room))
-    levels = levels - max(0.0, levels[-1] - (high - 0.13)) + max(0.0, low + 0.09 - levels[0])
+    room = (high - low - 0.1) / max(1, len(means))
+    levels = moved_apart(means["alike_class"].to_numpy(), min(_STEP, room))
+    levels = levels - max(0.0, levels[-1] - (high - 0.05)) + max(0.0, low + 0.05 - levels[0])
+    slope, start = _left_edge(means)
     for (method, mean), level in zip(means.iterrows(), levels, strict=True):
-        color = LOOKS[groups[method]][0]
-        line = {"color": color, "alpha": 0.45, "linewidth": 0.6, "zorder": 0.8}
-        ax.plot([_NAMES + 0.015, mean["alike_sum"]], [level, mean["alike_class"]], **line)
-        ax.text(_NAMES, level, titles[method], color=color, fontsize=SMALL, ha="right", va="center")
-    for text, y, side in (("↑ one map for both classes", high, "top"), ("↓ a map for each class", low, "bottom")):
-        ax.text(-0.41, y, text, va=side, fontsize=SMALL, fontweight="bold", color="0.25")
-    ax.text(1.04, low + 0.02, "geometry\nforbids", ha="right", va="bottom", color="0.4", fontsize=SMALL)
+        color, right = LOOKS[groups[method]][0], min(start + slope * level, mean["alike_sum"] - 0.03)
+        line = {"color": color, "alpha": 0.5, "linewidth": 0.7, "zorder": 0.8}
+        ax.plot([right + 0.006, mean["alike_sum"]], [level, mean["alike_class"]], **line)
+        ax.text(right, level, titles[method], color=color, fontsize=PLAIN, ha="right", va="center")
 
 
-def group_legend(made: Any, present: Sequence[str], place: str = "outside upper left") -> None:
-    """What the marks of the groups are, in a row outside all panels of a figure or a part of it."""
-    marks = [Line2D([], [], label=group, **group_mark(group)) for group in GROUPS if group in present]
-    look = {"handletextpad": 0.1, "columnspacing": 2.0, "fontsize": PLAIN, "borderaxespad": 0.0}
-    made.legend(handles=marks, loc=place, ncols=len(marks), **look)
+def _left_edge(means: Any) -> tuple[float, float]:
+    """Slope and start of the line x(y) at the left of all marks on which names end."""
+    x, y = means["alike_sum"].to_numpy(), means["alike_class"].to_numpy()
+    slope = float(np.polyfit(y, x, 1)[0]) if len(set(y)) > 1 else 0.0
+    return slope, float((x - slope * y).min()) - 0.03
+
+
+def _write_corners(ax: Axes, present: set[str]) -> None:
+    """What the groups are, in their colors, what the ends of the axis are, and what geometry forbids."""
+    place = {"transform": ax.transAxes, "va": "top", "fontsize": PLAIN, "fontweight": "bold"}
+    for number, group in enumerate(group for group in (UNSIGNED, SIGNED, FINISHED) if group in present):
+        ax.plot(0.02, 0.955 - 0.048 * number, transform=ax.transAxes, **group_mark(group, 1.15))
+        ax.text(0.035, 0.972 - 0.048 * number, group, color=LOOKS[group][0], **place)
+    place = {"transform": ax.transAxes, "ha": "right", "va": "bottom", "fontsize": PLAIN, "color": "0.4"}
+    ax.text(0.985, 0.03, "no mean can lie here\n(geometry)", **place)

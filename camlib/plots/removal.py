@@ -7,13 +7,12 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from camlib.plots.look import SMALL, figure
+from camlib.plots.look import COLORS, PLAIN, SMALL, figure
 from camlib.plots.look import headline as put_headline
-from camlib.plots.methods import method_style
 
 _HELPS, _HARMS = "#E4F0F8", "#FCE9DC"
+_HELPED, _HARMED = COLORS[:2]
 
 
 def removal_chart(
@@ -29,40 +28,36 @@ def removal_chart(
         metric: what the axes call it.
         headline, words: the finding, above the figure, and what stands in gray under it.
 
-    A mark is a method on one head; those that lose most are named by their head. Maps behind ΣM lose, maps ahead of
-    it win, where the removal only amplifies.
+    A mark is a method on one head, blue where the removal helps and orange where it harms; the worst are named. Maps
+    behind ΣM lose, maps ahead of it win, where the removal only amplifies.
     """
-    made = figure(5.2)
-    axes = made.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    methods = [name for name in titles if name in set(frame["method"])]
+    made = figure(5.4)
+    axes = made.subplots(1, len(panels), sharey=True, sharex=True, squeeze=False)[0]
     for ax, (kind, title) in zip(axes, panels.items(), strict=True):
-        part = frame[frame["kind"] == kind]
-        for line in part.itertuples():
-            style = method_style(line.method)
-            ax.plot([line.ahead] * 2, [line.low, line.high], color=style.color, linewidth=0.8, alpha=0.6)
-            look = {"color": style.color, "marker": style.marker, "markersize": 10 if style.marker == "*" else 8}
-            ax.plot(line.ahead, line.gain, linestyle="", markeredgecolor="white", markeredgewidth=0.5, **look)
+        for line in frame[frame["kind"] == kind].itertuples():
+            color = _HELPED if line.gain > 0 else _HARMED
+            ax.plot([line.ahead] * 2, [line.low, line.high], color=color, linewidth=0.9, alpha=0.6)
+            ax.plot(line.ahead, line.gain, "o", color=color, markersize=8, markeredgecolor="white", markeredgewidth=0.6)
         ax.axhline(0, color="0.35", linewidth=0.9, zorder=1)
         ax.axvline(0, color="0.35", linewidth=0.9, zorder=1)
         ax.set(title=title, xlabel=f"{metric}: map minus ΣM")
         ax.margins(x=0.08, y=0.1)
     for ax, kind in zip(axes, panels, strict=True):
         _sides(ax)
-        _name_losers(ax, frame[frame["kind"] == kind])
+        _name_losers(ax, frame[frame["kind"] == kind], titles)
     axes[0].set_ylabel("what the removal of ΣM gains")
-    shown = {name: method_style(name) for name in methods}
-    marks = [Line2D([], [], color=s.color, marker=s.marker, ls="", ms=8, label=titles[n]) for n, s in shown.items()]
-    made.legend(handles=marks, loc="outside lower center", ncols=len(marks))
     put_headline(made, headline, words)
     return made
 
 
-def _name_losers(ax: Axes, part: Any) -> None:
-    """The head, once, beside the marks of each head that loses."""
+def _name_losers(ax: Axes, part: Any, titles: Mapping[str, str]) -> None:
+    """The method and the head of the mark that loses most on each head that loses."""
     losers = part[(part["ahead"] < 0) & (part["high"] < 0)]
     for head, lines in losers.groupby("head", sort=False):
         most = lines.loc[lines["gain"].idxmin()]
-        ax.annotate(head, (most["ahead"], most["gain"]), (8, -4), textcoords="offset points", fontsize=SMALL)
+        text = f"{titles[most['method']]}, {head}"
+        place = {"textcoords": "offset points", "va": "center_baseline", "fontsize": SMALL}
+        ax.annotate(text, (most["ahead"], most["gain"]), (9, 0), **place)
 
 
 def _sides(ax: Axes) -> None:
@@ -71,14 +66,10 @@ def _sides(ax: Axes) -> None:
     for ends, tint in (((0, top), _HELPS), ((bottom, 0), _HARMS)):
         ax.axhspan(*ends, color=tint, linewidth=0, zorder=-2)
     ax.grid(False)
-    far = high > 0.25 * (high - low)  # the words stand where no other ones do
-    place = {"x": 0.98 if far else 0.02, "ha": "right" if far else "left", "transform": ax.transAxes}
-    place |= {"fontsize": SMALL, "fontweight": "bold"}
+    place = {"x": 0.98, "ha": "right", "transform": ax.transAxes, "fontsize": PLAIN, "fontweight": "bold"}
     ax.text(y=0.98, s="removal helps ↑", color="#00507E", va="top", **place)
     ax.text(y=0.02, s="removal harms ↓", color="#9A3F00", va="bottom", **place)
     place = {"transform": ax.get_xaxis_transform(), "color": "0.3", "fontsize": SMALL, "va": "top"}
-    if far:
-        ax.text(0.01 * (high - low), 0.98, "better than ΣM →", ha="left", **place)
-    if low < -0.25 * (high - low):
-        ax.text(-0.01 * (high - low), 0.98, "← worse than ΣM", ha="right", **place)
+    ax.text(0.01 * (high - low), 0.98, "better than ΣM →", ha="left", **place)
+    ax.text(-0.01 * (high - low), 0.98, "← worse than ΣM", ha="right", **place)
     ax.set(xlim=(low, high), ylim=(bottom, top))

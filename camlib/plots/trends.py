@@ -75,13 +75,15 @@ def name_lines(ax: Axes, names: Mapping[str, str] | None = None) -> None:
     at its right: ``right`` of :func:`camlib.plots.rooms_below`, or a layout that makes room.
     """
     handles, labels = ax.get_legend_handles_labels()
+    labels = [(names or {}).get(label, label) for label in labels]
     lines = [handle if isinstance(handle, Line2D) else handle.lines[0] for handle in handles]
     ends = [ax.transAxes.inverted().transform(ax.transData.transform(line.get_xydata()[-1]))[1] for line in lines]
-    gap = 1.3 * SMALL / 72 / (ax.get_position().height * ax.figure.get_size_inches()[1])
+    tall = max((label.count("\n") + 1 for label in labels), default=1)
+    gap = 1.3 * SMALL * tall / 72 / (ax.get_position().height * ax.figure.get_size_inches()[1])
     for number, level in zip(np.argsort(ends), moved_apart(np.sort(ends), gap), strict=True):
         text, color = labels[number], 0.8 * np.array(to_rgb(lines[number].get_color()))
         place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "center", "fontsize": SMALL}
-        ax.annotate((names or {}).get(text, text), (1.0, level), (7, 0), color=color, annotation_clip=False, **place)
+        ax.annotate(text, (1.0, level), (7, 0), color=color, annotation_clip=False, **place)
 
 
 def moved_apart(levels: np.ndarray, gap: float) -> np.ndarray:

@@ -89,12 +89,3 @@ def test_two_methods_are_compared_by_picture_at_each_place(rows):
     assert (found.loc["MLP (VGG)", "high"] < 0).all()
     assert found["difference"].str.contains(r"\[").all()
     assert found["n"].tolist() == [8] * 4
-
-
-def test_panels_name_the_networks_of_the_points_scenes_first():
-    points = pd.DataFrame({"network": ["efficientnet-lite0", "scenes-vgg", "scenes-gap"]})
-    assert list(law_tables.panels_of(points).items()) == [
-        ("scenes-gap", "GAP"),
-        ("scenes-vgg", "MLP (VGG)"),
-        ("efficientnet-lite0", "Lite0, photos"),
-    ]

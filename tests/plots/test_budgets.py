@@ -25,22 +25,29 @@ def rows(networks=("a", "b"), pictures: int = 5) -> pd.DataFrame:
 def test_lines_are_medians_and_points_are_pictures():
     table = rows()
     figure = plots.budget_figure(table, part=4, titles={("a", "last"): "A"})
-    first, second, last = figure.axes[:3]
+    left, right = figure.axes[:2]
     assert plots.text_problems(figure) == []
-    assert (first.get_title(loc="left"), second.get_title(loc="left")) == ("A", "b, last")
-    line = next(line for line in first.get_lines() if line.get_label() == "budget")
+    line, other = (next(line for line in left.get_lines() if line.get_label() == name) for name in ("A", "b, last"))
+    assert other.get_color() != line.get_color()
     budget = table[(table["network"] == "a") & (table["choice"] == "budget")]
     for share, missed in zip(*line.get_data(), strict=True):
         assert missed == pytest.approx(1 - budget[budget["part"] == round(1 / share)]["r"].median())
-    points = next(line for line in last.get_lines() if line.get_label() == "A")
+    points = next(line for line in right.get_lines() if line.get_label() == "A")
     here = budget[budget["part"] == 4]
     assert np.allclose(points.get_xdata(), 1 - here["expected"])
     assert np.allclose(points.get_ydata(), 1 - here["r"])
 
 
+def test_ticks_say_the_correlation_and_better_is_up():
+    axis = plots.budget_figure(rows()).axes[1]
+    places, texts = axis.get_yticks(), [text.get_text() for text in axis.get_yticklabels()]
+    assert [float(text) for text in texts] == pytest.approx([1 - place for place in places])
+    assert axis.get_ylim()[0] > axis.get_ylim()[1]
+
+
 def test_no_map_is_closer_than_the_rounding_of_rows():
     table = rows(("a",)).assign(r=1.0)
-    line = next(line for line in plots.budget_figure(table).axes[0].get_lines() if line.get_label() == "budget")
+    line = next(line for line in plots.budget_figure(table).axes[0].get_lines() if line.get_label() == "a, last")
     assert (line.get_ydata() == 1e-7).all()
 
 

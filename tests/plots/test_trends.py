@@ -70,12 +70,15 @@ def test_a_headline_is_bold_at_the_left_with_its_note_under_it():
     assert plots.text_problems(figure) == []
 
 
-def test_factors_name_their_rival_and_have_two_digits():
-    columns = ["group", "what", "against", "network", "factor", "aim", "met"]
-    rows = [("others", "map", "a", "n", 0.9013, 1.5, False), ("others", "map", "b", "n", 183.2, None, None)]
-    figure = plots.factor_figure(pd.DataFrame(rows, columns=columns), {"n": "N"}, {"a": "A", "b": "B"}, "a finding")
+def test_factors_are_bars_from_one_with_two_digits():
+    rows = pd.DataFrame([("map", "n", 0.9013), ("maps", "n", 183.2)], columns=["what", "network", "factor"])
+    figure = plots.factor_figure(rows, {"n": "N"}, {"maps": "many maps\nat once", "map": "a map"}, "a finding")
     ax = figure.axes[0]
-    assert [text.get_text() for text in ax.get_yticklabels()] == ["A", "B"]
-    assert [text.get_text() for text in ax.texts].count("map") == 1  # the work is written once, beside its first rival
-    assert {"0.90×", "180×", "others"} <= {text.get_text() for text in ax.texts}
+    texts = [text.get_text() for text in ax.texts]
+    assert {"0.90×", "180×", "many maps", "at once", "a map"} <= set(texts)
+    bars = sorted(ax.patches, key=lambda bar: bar.get_y())
+    ends = [sorted((bar.get_x(), bar.get_x() + bar.get_width())) for bar in bars]
+    assert np.allclose(ends, [[1, 183.2], [0.9013, 1]])
     assert plots.text_problems(figure) == []
+    with pytest.raises(ValueError, match=r"\['maps'\] have no name"):
+        plots.factor_figure(rows, {"n": "N"}, {"map": "a map"}, "a finding")
