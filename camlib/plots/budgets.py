@@ -22,7 +22,9 @@ Place = tuple[str, str]
 """A network and a layer."""
 
 
-def budget_figure(rows: Any, part: int = 8, titles: Mapping[Place, str] | None = None) -> Figure:
+def budget_figure(
+    rows: Any, part: int = 8, titles: Mapping[Place, str] | None = None, rivals: Mapping[str, str] | None = None
+) -> Figure:
     """The correlation r with the exact map by budget, one line a network and layer; beside it, what was expected of it.
 
     A line is the median over pictures of the choice "budget". The right panel shows every picture at the budget
@@ -33,13 +35,14 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[Place, str] | None =
             (the budget is K/part), r and expected.
         part: the marked budget, and that of the right panel.
         titles: names of the lines by (network, layer), in their order; "network, layer" where there is none.
+        rivals: other choices of masks and the names of their lines, gray, on the first network and layer.
 
     Raises:
         ValueError: a column or every row of "budget" is missing.
     """
     if missing := [name for name in _COLUMNS if name not in rows.columns]:
         raise ValueError(f"rows has no column {missing}; its columns are {list(rows.columns)}")
-    rows = rows[rows["choice"] == "budget"]
+    every, rows = rows, rows[rows["choice"] == "budget"]
     places = list(rows.groupby(["network", "layer"], sort=False).groups)
     places.sort(key=lambda place: list(titles or ()).index(place) if place in (titles or ()) else len(titles or ()))
     if not places:
@@ -52,6 +55,10 @@ def budget_figure(rows: Any, part: int = 8, titles: Mapping[Place, str] | None =
         look = {"color": COLORS[number % len(COLORS)], "marker": _MARKS[number % len(_MARKS)], "label": named[place]}
         _line(left, here, look)
         _pictures(right, here[here["part"] == part], look)
+    first = every[(every["network"] == places[0][0]) & (every["layer"] == places[0][1])]
+    for (choice, name), dashes in zip((rivals or {}).items(), ("--", ":", "-."), strict=False):
+        look = {"color": "0.5", "linestyle": dashes, "linewidth": 1.4, "label": name}
+        _line(left, first[first["choice"] == choice], look)
     _budgets(left, sorted(rows["part"].unique(), reverse=True), part)
     _diagonal(right, rows[rows["part"] == part], part)
     made.canvas.draw()  # names stand where the layout has put the panels
@@ -63,7 +70,7 @@ def _line(ax: Axes, rows: Any, look: Mapping[str, Any]) -> None:
     """Median of 1 − r by budget."""
     missed = rows.assign(missed=(1 - rows["r"]).clip(lower=_LEAST)).groupby("part")["missed"].median()
     missed = missed.sort_index(ascending=False)
-    ax.plot(1 / missed.index.to_numpy(), missed.to_numpy(), markersize=6, linewidth=2, mec="white", mew=0.5, **look)
+    ax.plot(1 / missed.index.to_numpy(), missed.to_numpy(), **{"markersize": 6, "linewidth": 2, "mec": "white", "mew": 0.5} | look)
 
 
 def _budgets(ax: Axes, parts: list[int], part: int) -> None:
