@@ -113,6 +113,13 @@ TIMM_SLIM = {"vgg11": {"mlp_ratio": 1 / 64}}  # 64 neurons between its linear la
 passed: dict[str, set[str]] = {"torchvision": set(), "timm": set()}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _what_was_there_before():
+    """It stays: the collections below look only at what these tests make, not at all that the process has loaded."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Two threads on such small pictures cost up to ten times as much as soon as another process holds a core."""
