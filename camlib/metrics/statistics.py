@@ -9,7 +9,6 @@ import numpy as np
 
 from camlib.metrics.arrays import finite, pair
 
-
 _AT_ONCE = 2**18
 """Drawn units that are held at the same time, 2 MiB."""
 
