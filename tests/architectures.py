@@ -90,7 +90,7 @@ def narrow() -> Iterator[None]:
         return swin(**sizes | {"embed_dim": sizes["embed_dim"] // 4})
 
     def thin_efficientnet(stages: list, dropout: float, last_channel: int | None, **settings: object) -> nn.Module:
-        if max(stage.out_channels for stage in stages) > 400 or last_channel:  # B4 to B7 and all of the second version
+        if max(stage.out_channels for stage in stages) > 400:
             stages, last_channel = list(map(copy.copy, stages)), last_channel and last_channel // 4
             for stage in stages:
                 stage.input_channels, stage.out_channels = stage.input_channels // 4, stage.out_channels // 4

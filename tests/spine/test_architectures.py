@@ -110,7 +110,7 @@ TIMM_TOKENS = {
 TIMM_SIZES = {"selecsls42": 128, "pit_ti_224": 224}
 TIMM_SLIM = {
     "vgg11": {"mlp_ratio": 1 / 64},  # 64 neurons between its linear layers instead of 4096
-    "nfnet_f0": {"width_factor": 1 / 4},
+    "nfnet_f0": {"width_factor": 1 / 4, "group_size": 32},
     "tresnet_m": {"width_factor": 1 / 4},
 }
 
