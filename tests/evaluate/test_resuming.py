@@ -76,7 +76,7 @@ def test_two_processes_find_what_one_finds(tmp_path):
     command = ["--standalone", "--nproc-per-node=2", "-m", "camlib.evaluate", *arguments, "--threads", "1"]
     said = tmp_path / "said"
     ran = forked.start(launcher, *command, "--out", str(two), environment=child_environment(), output=said)
-    assert forked.status(ran) == 0, said.read_text()
+    assert forked.status(ran) == 0, forked.errors(said)
     assert "6 of 6 pictures" in said.read_text()
     shares = [len({p for p, _ in store.finished(shard(two, rank, tmp_path))}) for rank in (0, 1)]
     assert shares == [3, 3]
