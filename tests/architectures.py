@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache, lru_cache
@@ -70,6 +71,7 @@ def narrow() -> Iterator[None]:
     config, convnext = models.convnext.CNBlockConfig, models.convnext.ConvNeXt
     transformer = models.vision_transformer.VisionTransformer
     blocks, swin = models.regnet.BlockParams.from_init_params, models.swin_transformer.SwinTransformer
+    efficientnet, resnet = models.efficientnet.EfficientNet, models.resnet.ResNet
 
     def thin_blocks(*args: object, **kwargs: object) -> object:
         made = blocks(*args, **kwargs)
@@ -87,7 +89,20 @@ def narrow() -> Iterator[None]:
     def thin_swin(**sizes: object) -> nn.Module:
         return swin(**sizes | {"embed_dim": sizes["embed_dim"] // 4})
 
+    def thin_efficientnet(stages: list, dropout: float, last_channel: int | None, **settings: object) -> nn.Module:
+        if max(stage.out_channels for stage in stages) > 400:
+            stages, last_channel = list(map(copy.copy, stages)), last_channel and last_channel // 4
+            for stage in stages:
+                stage.input_channels, stage.out_channels = stage.input_channels // 4, stage.out_channels // 4
+        return efficientnet(stages, dropout, last_channel=last_channel, **settings)
+
+    def thin_resnet(*layers: object, groups: int = 1, width_per_group: int = 64, **settings: object) -> nn.Module:
+        wide = groups * width_per_group > 64  # the 3x3 convolutions of a Wide ResNet and of ResNeXt
+        return resnet(*layers, groups=groups, width_per_group=width_per_group // (4 if wide else 1), **settings)
+
     with (
+        patch.object(models.efficientnet, "EfficientNet", thin_efficientnet),
+        patch.object(models.resnet, "ResNet", thin_resnet),
         patch.object(models.regnet.BlockParams, "from_init_params", thin_blocks),
         patch.object(models.convnext, "ConvNeXt", thin_convnext),
         patch.object(models.vision_transformer, "VisionTransformer", thin_transformer),

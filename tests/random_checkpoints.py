@@ -57,8 +57,8 @@ def _fit_head(networks: Sequence[Network]) -> None:  # views of one network at s
 
 def _head_input(network: Network, head: nn.Linear, photo: str) -> torch.Tensor:
     seen: list[torch.Tensor] = []
-    with head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach())):
-        network.logits(network.prepare(load_photo(photo))[1][None])
+    with head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach())), torch.no_grad():
+        network.module(network.prepare(load_photo(photo))[1][None])  # a network would look at its new hook each time
     return seen[-1]
 
 

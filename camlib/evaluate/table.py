@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,12 +171,18 @@ def differences(
     found = []
     for place, part in _groups(rows, list(where)):
         values = side_by_side(part, unit)
+        units = None if unit is None else np.unique(values.index.get_level_values(unit), return_inverse=True)[1]
+        columns = {name: values[name].to_numpy(dtype="float64") for name in values.columns}
         every_two = itertools.combinations(dict.fromkeys(part["method"]), 2)
         for a, b in pairs or [(a, b) for a, b in every_two if a not in CONTROLS]:
-            both = values[[a, b]].dropna() if {a, b} <= set(values.columns) else ()
-            if len(both):
+            if not {a, b} <= set(columns):
+                continue
+            both = ~(np.isnan(columns[a]) | np.isnan(columns[b]))
+            if both.any():
                 names = dict(zip(where, place, strict=True))
-                found.append({**names, "a": a, "b": b, **_difference(both, names.get("metric", ""), unit, bootstrap)})
+                pair = {name: columns[name][both] for name in (a, b)}
+                drawn = None if units is None else units[both]
+                found.append({**names, "a": a, "b": b, **_difference(pair, names.get("metric", ""), drawn, bootstrap)})
     return pd.DataFrame(found, columns=[*where, "a", "b", "difference", "low", "high", "n", "better"])
 
 
@@ -187,14 +193,16 @@ def side_by_side(rows: pd.DataFrame, unit: str | None = "picture") -> pd.DataFra
     return rows.pivot_table(index=index, columns="method", values="value", sort=False)
 
 
-def _difference(both: pd.DataFrame, metric: str, unit: str | None, bootstrap: dict[str, Any]) -> dict[str, Any]:
-    a, b = both.columns
-    units = None if unit is None else both.index.get_level_values(unit)
-    value, low, high = paired_difference(both[a], both[b], units=units, **bootstrap)
+def _difference(
+    pair: Mapping[str, np.ndarray], metric: str, units: np.ndarray | None, bootstrap: dict[str, Any]
+) -> dict[str, Any]:
+    """What a row says of the two methods whose values are a ``pair``, with the number of each value's unit."""
+    a, b = pair
+    value, low, high = paired_difference(pair[a], pair[b], units=units, **bootstrap)
     better = ""
     if low > 0 or high < 0:
         better = {"higher": a if value > 0 else b, "lower": b if value > 0 else a}.get(_of_metric(metric)["better"], "")
-    count = len(both) if units is None else units.nunique()
+    count = len(pair[a]) if units is None else len(np.unique(units))
     return {"difference": value, "low": low, "high": high, "n": count, "better": better}
 
 

@@ -106,12 +106,14 @@ class Copier:
         return self._copy_of_new(value) if known is None else known
 
     def _copy_of_new(self, value: object) -> object:
+        if type(value) in MUTABLE:
+            return self._mutable(value)
         if type(value) in PROXIES or isinstance(value, weakref.ReferenceType):
             return self._reference(value)
         for kind, how in self._HOW:
             if isinstance(value, kind):
                 return how(self, value)
-        return self._mutable(value) if type(value) in MUTABLE else self._object(value)
+        return self._object(value)
 
     def _keep(self, original: object, made: object) -> object:
         self._made[id(original)] = made

@@ -140,7 +140,7 @@ def _response(parts: list[Tensor], views: int) -> Response | None:
         return None
     energy = changes.square()
     slopes = [_slopes(energy, axis) for axis in range(2, energy.dim())]
-    places = _ratios(energy, 2) if energy.dim() == 4 and views == 1 else None
+    places = _ratios(_along(energy, 2)) if energy.dim() == 4 and views == 1 else None
     return Response(slopes, places, views_apart, _slopes(energy, 1))
 
 
@@ -149,21 +149,25 @@ def _spread(grouped: Tensor) -> Tensor:
     return (grouped - grouped.mean(dim=0, keepdim=True)).square().sum()
 
 
-def _ratios(energy: Tensor, axis: int) -> Tensor:
+def _along(energy: Tensor, axis: int) -> Tensor:
+    """The energy at each position of an axis [1 + directions, positions]."""
+    return energy.sum(dim=[other for other in range(1, energy.dim()) if other != axis])
+
+
+def _ratios(along: Tensor) -> Tensor:
     """Coordinate of each position of an axis in every direction of space, [directions, positions]; 0.5 if unknown."""
-    others = [other for other in range(1, energy.dim()) if other != axis]
-    plain, *weighted = energy.sum(dim=others)
-    ratio = (torch.stack(weighted) / plain.clamp(min=1e-30)).sqrt()
+    plain, weighted = along[0], along[1:]
+    ratio = (weighted / plain.clamp(min=1e-30)).sqrt()
     return torch.where(plain > 1e-12 * plain.max().clamp(min=1e-30), (ratio - _LOW) / (1 - _LOW), 0.5)
 
 
 def _slopes(energy: Tensor, axis: int) -> list[float]:
     """Slope of the coordinates over the positions of an axis, weighted with what changes there, by direction."""
     positions = energy.shape[axis]
-    others = [other for other in range(1, energy.dim()) if other != axis]
-    weights = energy[:1].sum(dim=others)[0]
-    if positions < 2 or not bool(weights.any()):
+    along = _along(energy, axis) if positions > 1 else None
+    if along is None or not bool(along[0].any()):
         return [0.0] * (len(energy) - 1)
-    weights, x = weights / weights.sum(), _centers(positions)
+    weights, x = along[0] / along[0].sum(), _centers(positions)
     x = x - (weights * x).sum()
-    return ((_ratios(energy, axis) * weights * x).sum(dim=1) / (weights * x.square()).sum().clamp(min=1e-12)).tolist()
+    weighted = weights * x
+    return ((_ratios(along) * weighted).sum(dim=1) / (weighted * x).sum().clamp(min=1e-12)).tolist()

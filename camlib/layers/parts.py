@@ -125,7 +125,12 @@ def like(tensor: Tensor, bare: Tensor) -> Tensor:
 
 def base_of(value: object) -> type:
     """The kind of container that an object is made of, ``object`` if of none."""
-    return next((kind for kind in (OrderedDict, defaultdict, *MUTABLE, deque) if isinstance(value, kind)), object)
+    return _base_of_kind(type(value))
+
+
+@functools.lru_cache(maxsize=256)
+def _base_of_kind(kind: type) -> type:
+    return next((base for base in (OrderedDict, defaultdict, *MUTABLE) if issubclass(kind, base)), object)
 
 
 _WRITTEN_IN_PYTHON = 1 << 9

@@ -34,10 +34,11 @@ class WriteGuard(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        for tensor in _written(func, args, kwargs):
-            owners = self.memory.get(_address(tensor))
-            if owners is not None:
-                raise WritesToMemory(owners)
+        if _may_write(func):
+            for tensor in _written(func, args, kwargs):
+                owners = self.memory.get(_address(tensor))
+                if owners is not None:
+                    raise WritesToMemory(owners)
         return func(*args, **kwargs)
 
 
@@ -46,10 +47,19 @@ def _written(func, args: tuple, kwargs: dict) -> Iterator[Tensor]:
     places, names = _writing_arguments(func)
     candidates = [args[place] for place in places if place < len(args)]
     candidates += [kwargs[name] for name in names if name in kwargs]
-    if "batch_norm" in func.__name__ and True in [a for a in args if isinstance(a, bool)]:
+    if _is_batch_norm(func) and True in [a for a in args if isinstance(a, bool)]:
         candidates += [a for a in args[3:5] if isinstance(a, Tensor)]  # running statistics, changed without saying so
     for value in candidates:
         yield from (t for t in (value if isinstance(value, list | tuple) else [value]) if isinstance(t, Tensor))
+
+
+@cache
+def _may_write(func) -> bool:
+    return any(_writing_arguments(func)) or _is_batch_norm(func)
+
+
+def _is_batch_norm(func) -> bool:
+    return "batch_norm" in func.__name__
 
 
 @cache

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from camlib.metrics.arrays import finite, pair
+
+_AT_ONCE = 2**18
+"""Drawn units that are held at the same time, 2 MiB."""
 
 
 class Interval(NamedTuple):
@@ -43,24 +46,31 @@ def bootstrap_interval(
         raise ValueError(f"units has {len(names)} entries for {sample.size} values; give one a value")
     kinds, owner = np.unique(names, return_inverse=True)
     generator = np.random.default_rng(seed)
-    estimate = _mean_of_draw(sample, owner) if statistic is np.mean else _statistic_of_draw(sample, owner, statistic)
-    estimates = [estimate(generator.integers(len(kinds), size=len(kinds))) for _ in range(resamples)]
+    estimate = _means_of_draws(sample, owner) if statistic is np.mean else _each_of_draws(sample, owner, statistic)
+    estimates = np.concatenate([estimate(draws) for draws in _draws(generator, len(kinds), resamples)])
     low, high = np.quantile(estimates, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(statistic(sample)), float(low), float(high))
 
 
-def _mean_of_draw(sample: np.ndarray, owner: np.ndarray) -> Callable[[np.ndarray], float]:
+def _draws(generator: np.random.Generator, units: int, resamples: int) -> Iterator[np.ndarray]:
+    """Numbers of drawn units [some resamples, units]; the parts hold the same numbers whatever their size."""
+    part = max(1, _AT_ONCE // units)
+    for start in range(0, resamples, part):
+        yield generator.integers(units, size=(min(part, resamples - start), units))
+
+
+def _means_of_draws(sample: np.ndarray, owner: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """Mean over the values of drawn units, from each unit's sum and count: no value is copied."""
     sums, counts = np.bincount(owner, sample), np.bincount(owner)
-    return lambda draw: sums[draw].sum() / counts[draw].sum()
+    return lambda draws: sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
 
 
-def _statistic_of_draw(
+def _each_of_draws(
     sample: np.ndarray, owner: np.ndarray, statistic: Callable[[np.ndarray], float]
-) -> Callable[[np.ndarray], float]:
+) -> Callable[[np.ndarray], list[float]]:
     """Any statistic of the values of drawn units."""
     members = [np.flatnonzero(owner == unit) for unit in range(owner.max() + 1)]
-    return lambda draw: statistic(sample[np.concatenate([members[unit] for unit in draw])])
+    return lambda draws: [statistic(sample[np.concatenate([members[unit] for unit in draw])]) for draw in draws]
 
 
 def paired_difference(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, **options: Any) -> Interval:

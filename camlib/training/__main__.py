@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 
 from camlib.data import cifar10
 from camlib.training import RECIPES, find_recipe
@@ -80,7 +80,9 @@ def _train_in_processes(names: Sequence[str], seed: int, jobs: int) -> int:
 
     # A process that stays spares the next network the seconds in which Python loads PyTorch. Networks that others
     # start from come first, so no thread waits for a later one.
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as workers, ThreadPoolExecutor(jobs) as pool:
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload(["camlib.training.recipes"])  # loaded once for all
+    with ProcessPoolExecutor(jobs, context) as workers, ThreadPoolExecutor(jobs) as pool:
         for name in names:
             running[name] = pool.submit(one, name)
         return sum(future.result() for future in running.values())

@@ -3,9 +3,8 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 
+import forked
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ import pytest
 from helpers import ITEM_FACTS
 from PIL import Image
 
-from camlib import paths
 from camlib.compendium import manifest, report
 
 # Files and entries
@@ -141,9 +139,8 @@ def test_processes_at_once_lose_no_entry(folder):
         "row |= dict(verdict='holds', notebook='04_sca_cam')\n"
         "for n in range(1, 9): ledger.enter(f'{sys.argv[2]}-{n}', **row)\n"
     )
-    command = [sys.executable, "-c", code, str(folder)]
-    runs = [subprocess.Popen([*command, name], cwd=paths.ROOT) for name in ("a", "b")]
-    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    runs = [forked.start(code, str(folder), name) for name in ("a", "b")]
+    assert list(map(forked.status, runs)) == [0, 0]
     assert len(report.claims()) == 16
     assert set(manifest.manifest()) == {f"sca-eq-{n}" for n in range(1, 25)}
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import forked
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -86,9 +87,8 @@ for n in range(15):
 
 
 def test_two_processes_that_save_one_item_agree_with_the_record(folder):
-    words = [sys.executable, "-c", SAVE, str(folder)]
-    running = [subprocess.Popen([*words, who]) for who in ("a", "b")]
-    assert [process.wait() for process in running] == [0, 0]
+    running = [forked.start(SAVE, str(folder), who) for who in ("a", "b")]
+    assert list(map(forked.status, running)) == [0, 0]
     files = manifest.manifest()["sca-table-1"]["files"]
     assert {name: manifest.sha256((folder / "figures" / name).read_bytes()) for name in files} == files
     assert set(state(folder)) == {*files, "manifest.json"}

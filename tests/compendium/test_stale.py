@@ -1,9 +1,8 @@
 """What a notebook needs is found without running it, and is what it really loads."""
 
 import json
-import subprocess
-import sys
 
+import forked
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -39,8 +38,8 @@ def notebook(folder, *sources, name="00_toy", text="# Toy"):
 
 def test_every_module_that_is_loaded_is_found_before(imports, tmp_path, monkeypatch):
     """But for what only makes the pages of figures/, and nothing in a notebook."""
-    run = subprocess.run([sys.executable, "-c", SNIPPET + LOADED], capture_output=True, text=True, check=True)
-    loaded = {path.removeprefix(f"{paths.ROOT}/") for path in run.stdout.split()}
+    printed = forked.said(SNIPPET + LOADED, output=tmp_path / "said")
+    loaded = {path.removeprefix(f"{paths.ROOT}/") for path in printed.split()}
     path = notebook(tmp_path, SNIPPET)
     missing = loaded - set(stale.needs(path, imports))
     assert len(loaded) > 60

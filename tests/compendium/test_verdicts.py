@@ -107,15 +107,12 @@ def test_pictures_that_one_side_lacks_are_left_out():
 def test_contrasts_are_open_where_holm_does_not_reject(means, seed):
     rivals = tuple(f"b{i}" for i in range(len(means)))
     rule = Rule("energy", ("a",), 0.02, ("scenes-gap:last:one",), rivals)
-    parts = [rows(noisy(mean, n=30, spread=0.03, seed=seed + i)) for i, mean in enumerate(means)]
-    # One "a" for all: shift each rival instead.
-    base = parts[0][parts[0]["method"] == "a"].assign(energy=0.5)
-    others = []
-    for part, name in zip(parts, rivals, strict=True):
-        a, b = (part[part["method"] == method]["energy"].to_numpy() for method in ("a", "b"))
-        others.append(part[part["method"] == "b"].assign(method=name, energy=0.5 - (a - b)))
-    found = decide_by(rule, pd.concat([base, *others]))
     values = [noisy(mean, n=30, spread=0.03, seed=seed + i) for i, mean in enumerate(means)]
+    # One "a" for all: each rival is shifted instead.
+    energies = np.concatenate([np.full(30, 0.5), *(0.5 - each for each in values)])
+    methods, pictures = np.repeat(["a", *rivals], 30), np.tile(range(30), 1 + len(values))
+    place = {"network": "scenes-gap", "layer": "last", "kind": "one", "target": "circle", "common": "keep"}
+    found = decide_by(rule, pd.DataFrame(place | {"picture": pictures, "method": methods, "energy": energies}))
     p = [verdicts._tests(each, rule)[1] for each in values]
     assert [c.found != "open" for c in found.contrasts] == [q <= verdicts.LEVEL for q in holm(p)]
 

@@ -6,10 +6,9 @@ import gc
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pandas as pd
 import pytest
 import torch
@@ -21,9 +20,11 @@ from camlib.evaluate import Plan, evaluate, runner, store
 from camlib.evaluate.__main__ import main
 
 _DIES = """
-import os, signal
+import os, signal, torch
 from camlib.evaluate import Plan, evaluate, runner
 from evaluations import METHODS, METRICS, examples, net
+
+torch.set_num_threads(1)
 
 def dying(rows):
     yield from rows[: len(rows) // 2]
@@ -46,8 +47,8 @@ def child_environment() -> dict[str, str]:
 def test_kill_in_the_middle_of_writing_loses_that_picture_and_resuming_gives_what_was_missing(tmp_path, monkeypatch):
     whole = evaluate(Plan(net(), METHODS, METRICS), examples(), tmp_path / "whole")
     out = tmp_path / "killed"
-    child = subprocess.run([sys.executable, "-c", _DIES.format(out=str(out))], env=child_environment(), check=False)
-    assert child.returncode == -signal.SIGKILL
+    child = forked.start(_DIES.format(out=str(out)), environment=child_environment())
+    assert forked.status(child) == -signal.SIGKILL
     assert {picture for picture, _ in store.finished(out)} == {"0", "1"}
 
     seen, rows_of = [], runner.Worker.rows
@@ -71,11 +72,12 @@ def test_two_processes_find_what_one_finds(tmp_path):
     arguments += ["--input-size", "64", "--layer", "layer1", "--methods", *METHODS, "--metrics", "average-drop"]
     one, two = tmp_path / "one", tmp_path / "two"
     assert main([*arguments, "--threads", "1", "--out", str(one)]) == 0
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "camlib.evaluate"]
-    command = [sys.executable, *launcher, *arguments, "--threads", "1", "--out", str(two)]
-    ran = subprocess.run(command, env=child_environment(), capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert "6 of 6 pictures" in ran.stdout
+    launcher = "import sys; from torch.distributed.run import main; main(sys.argv[1:])"  # as its module does
+    command = ["--standalone", "--nproc-per-node=2", "-m", "camlib.evaluate", *arguments, "--threads", "1"]
+    said = tmp_path / "said"
+    ran = forked.start(launcher, *command, "--out", str(two), environment=child_environment(), output=said)
+    assert forked.status(ran) == 0, forked.errors(said)
+    assert "6 of 6 pictures" in said.read_text()
     shares = [len({p for p, _ in store.finished(shard(two, rank, tmp_path))}) for rank in (0, 1)]
     assert shares == [3, 3]
     rows = [pd.read_csv(out / "rows.csv") for out in (one, two)]

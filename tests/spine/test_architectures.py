@@ -108,9 +108,20 @@ TIMM_TOKENS = {
     "pit_ti_224": ("transformers.2.blocks.3.norm1", None),  # three stages; the last is the shortest
 }
 TIMM_SIZES = {"selecsls42": 128, "pit_ti_224": 224}
-TIMM_SLIM = {"vgg11": {"mlp_ratio": 1 / 64}}  # 64 neurons between its linear layers instead of 4096
+TIMM_SLIM = {
+    "vgg11": {"mlp_ratio": 1 / 64},  # 64 neurons between its linear layers instead of 4096
+    "nfnet_f0": {"width_factor": 1 / 4, "group_size": 32},
+    "tresnet_m": {"width_factor": 1 / 4},
+}
 
 passed: dict[str, set[str]] = {"torchvision": set(), "timm": set()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_was_there_before():
+    """It stays: the collections below look only at what these tests make, not at all that the process has loaded."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

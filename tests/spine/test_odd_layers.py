@@ -89,8 +89,7 @@ def test_layer_called_with_keyword_arguments():
 @pytest.mark.parametrize("method", [name for name in helpers.POST_HOC if name != "gap-cam"])
 @pytest.mark.filterwarnings("ignore:.*has no ReLU module")
 def test_vision_transformer_without_a_reshape_function(method):
-    net = helpers.network(_vit(), 64)
-    options = helpers.short([method])[method]
+    net, options = _vit_network(), helpers.short([method])[method]
     e = camlib.explain(net, helpers.picture(0, 64, 64), method, 1, **options)
     assert not e.degenerate
     assert e.heatmap.shape == (64, 64)
@@ -99,14 +98,15 @@ def test_vision_transformer_without_a_reshape_function(method):
 
 
 @cache
-def _vit() -> nn.Module:
+def _vit_network() -> camlib.Network:
     name = "vit_tiny_patch16_224"
-    return helpers.seeded(lambda: timm.create_model(name, img_size=64, num_classes=5), dtype=torch.float32)
+    vit = helpers.seeded(lambda: timm.create_model(name, img_size=64, num_classes=5), dtype=torch.float32)
+    return helpers.network(vit, 64)
 
 
 def test_tokens_lie_where_their_patches_are():
     """Only the patch tokens in row 1 and column 2 see the bright square: the map must say so, not its transpose."""
-    net = helpers.network(_vit(), 64)
+    net = _vit_network()
     dark = torch.zeros(3, 64, 64)
     bright = dark.clone()
     bright[:, 16:32, 32:48] = 1
@@ -118,4 +118,4 @@ def test_tokens_lie_where_their_patches_are():
 
 def test_gap_cam_on_a_transformer_says_why_not():
     with pytest.raises(ValueError, match="GAP-CAM needs a head that is linear behind global pooling"):
-        camlib.explain(helpers.network(_vit(), 64), helpers.picture(0, 64, 64), "gap-cam")
+        camlib.explain(_vit_network(), helpers.picture(0, 64, 64), "gap-cam")

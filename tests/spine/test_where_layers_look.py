@@ -31,8 +31,8 @@ def layers(module: nn.Module, *shape: int) -> dict[str, Layer]:
 
 
 def test_swin_has_96_channels_on_96_x_96_positions():
-    """At 384 pixels the axes cannot be told apart by their lengths; the channels are last."""
-    swin = quick(lambda: torchvision.models.swin_t(), 64)
+    """At 384 pixels the axes cannot be told apart by their lengths; the channels are last. Two stages of Swin-T."""
+    swin = quick(lambda: torchvision.models.SwinTransformer([4, 4], 96, [2, 2], [3, 6], [7, 7]), 64)
     net = Network(swin, transform=Preprocess(384))
     layer = net.find_layer("features.1")
     assert (layer.kind, layer.channels, layer.size) == ("channels-last map", 96, (96, 96))

@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class Erratum:
     numbers: tuple[str, ...] = ()
 
 
+@cache
 def _table() -> Mapping[str, Any]:
     text = resources.files(__package__).joinpath("errata.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)

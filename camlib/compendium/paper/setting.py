@@ -109,15 +109,18 @@ def networks_of(notebook: Path) -> tuple[str, ...]:
     found: set[str] = set()
     for cell in nbformat.read(notebook, as_version=4).cells:
         if cell.cell_type == "code":
-            tree = ast.parse(cell.source)
-            random = {id(call.args[0]) for call in ast.walk(tree) if _asks_for_random_weights(call)}
-            strings = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in random)
+            nodes = list(ast.walk(ast.parse(cell.source)))
+            random = {id(call.args[0]) for call in nodes if _asks_for_random_weights(call)}
+            strings = (node for node in nodes if isinstance(node, ast.Constant) and id(node) not in random)
             found |= {node.value for node in strings if node.value in NETWORKS}
     return tuple(name for name in NETWORKS if name in found)
 
 
 def _asks_for_random_weights(node: ast.AST) -> bool:
-    if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("load_network") and node.args):
+    if not (isinstance(node, ast.Call) and node.args):
+        return False
+    called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+    if not called.endswith("load_network"):
         return False
     weights = [*node.args[1:2], *(keyword.value for keyword in node.keywords if keyword.arg == "weights")]
     return any(isinstance(value, ast.Constant) and value.value is None for value in weights)
