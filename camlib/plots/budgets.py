@@ -70,7 +70,8 @@ def _line(ax: Axes, rows: Any, look: Mapping[str, Any]) -> None:
     """Median of 1 − r by budget."""
     missed = rows.assign(missed=(1 - rows["r"]).clip(lower=_LEAST)).groupby("part")["missed"].median()
     missed = missed.sort_index(ascending=False)
-    ax.plot(1 / missed.index.to_numpy(), missed.to_numpy(), **{"markersize": 6, "linewidth": 2, "mec": "white", "mew": 0.5} | look)
+    usual = {"markersize": 6, "linewidth": 2, "mec": "white", "mew": 0.5}
+    ax.plot(1 / missed.index.to_numpy(), missed.to_numpy(), **usual | look)
 
 
 def _budgets(ax: Axes, parts: list[int], part: int) -> None:

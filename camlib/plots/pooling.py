@@ -135,7 +135,7 @@ def factor_chart(
     Args:
         panels: title -> series with "label", "weights" [n], "gradients" [n], and "alpha" (draws its line) or "counts"
             (one number a channel, drawn as the color; the label is that of its bar). Gradients are means; the axis
-            shows 100 times them.
+            shows 100 times them. A series with "label" and "alpha" alone is a gray line, behind those before it.
         headline: the finding, above the figure.
         note: what a reader must know, in gray under the headline.
         columns: panels beside each other.
@@ -153,6 +153,10 @@ def factor_chart(
 def _scatter(ax: Axes, title: str, series: Sequence[Mapping[str, Any]]) -> None:
     """Points (100·mean g, w) of one panel; a line of slope α, or a color for the count of each channel."""
     for one, color, marker in zip(series, COLORS, "o^sDvP*", strict=False):
+        if "weights" not in one:
+            slope, label = one["alpha"], f"{one['label']}: α = {one['alpha']:.2f}"
+            ax.axline((0, 0), slope=slope, color="0.5", linestyle="--", linewidth=1.4, label=label, zorder=1)
+            continue
         x, y = 100 * array(one["gradients"]), array(one["weights"])
         if "counts" in one:
             drawn = ax.scatter(x, y, c=array(one["counts"]), cmap="cividis", s=42, linewidth=0, zorder=3)
@@ -166,7 +170,7 @@ def _scatter(ax: Axes, title: str, series: Sequence[Mapping[str, Any]]) -> None:
         ax.plot(x, y, marker, color=color, markersize=6, markerfacecolor="white", label=label, zorder=3)
     ax.axhline(0, color="0.75", linewidth=0.8, zorder=0)
     ax.axvline(0, color="0.75", linewidth=0.8, zorder=0)
-    ax.set(xlabel="100 × mean gradient (Grad-CAM's weight)", ylabel="classifier's weight w (CAM's weight)")
+    ax.set(xlabel="100 × mean gradient", ylabel="classifier's weight w" if ax.get_subplotspec().is_first_col() else "")
     ax.set_title(title, fontsize=PLAIN)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=PLAIN, loc="lower right", handletextpad=0.1, labelspacing=0.4, borderaxespad=0.2)
+        ax.legend(fontsize=PLAIN, loc="upper left", handletextpad=0.1, labelspacing=0.4, borderaxespad=0.2)

@@ -38,6 +38,15 @@ def test_lines_are_medians_and_points_are_pictures():
     assert np.allclose(points.get_ydata(), 1 - here["r"])
 
 
+def test_a_rival_is_the_median_of_its_choice_on_the_first_place():
+    table = rows()
+    left = plots.budget_figure(table, rivals={"random": "at random"}).axes[0]
+    (line,) = (line for line in left.get_lines() if line.get_label() == "at random")
+    chosen = table[(table["network"] == "a") & (table["choice"] == "random")]
+    for share, missed in zip(*line.get_data(), strict=True):
+        assert missed == pytest.approx(1 - chosen[chosen["part"] == round(1 / share)]["r"].median())
+
+
 def test_ticks_say_the_correlation_and_better_is_up():
     axis = plots.budget_figure(rows()).axes[1]
     places, texts = axis.get_yticks(), [text.get_text() for text in axis.get_yticklabels()]

@@ -45,6 +45,13 @@ def chart():
     return plots.factor_chart({"a": [line], "b": [counted]}, "a finding")
 
 
+def test_a_slope_alone_is_a_line_through_the_origin():
+    (line,) = plots.factor_chart({"a": [{"label": "told", "alpha": 1.72}]}, "a finding").axes[0].lines[:1]
+    assert (line.get_xy1(), line.get_slope()) == ((0, 0), 1.72)
+    assert line.get_label() == "told: α = 1.72"
+    plt.close("all")
+
+
 def test_points_lie_on_the_line_of_their_factor():
     figure = chart()
     line, points = figure.axes[0].lines[:2]
