@@ -114,6 +114,14 @@ def pytest_sessionstart(session):
         absent.manual_seed_all = lambda seed: None
 
 
+LONG = ("test_architectures.py", "test_kernels.py", "test_conformance.py", "test_resuming.py")
+"""Files that take longest: behind the notebooks and before all others, so that no process ends long after the other."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", item.path.name not in LONG))
+
+
 def pytest_collection_finish():
     """Modules and collected tests stay to the end: a pass of the garbage collector need not walk through them."""
     gc.collect()
