@@ -22,10 +22,10 @@ def bound_chart(frame: Any, groups: Mapping[str, str], headline: str = "", words
     alone. ``headline`` is the finding, above the figure, ``words`` what stands in gray under it.
     """
     made = figure(5.4)
-    left, right = made.subplots(1, 2, sharey=True)
+    left, right = made.subplots(1, 2)
     positive = frame[frame["spread"] > 0]
     _dots(left, positive, "spread", groups)
-    left.set(xscale="log", xlim=(0.1, 100), ylim=(min(0.0, positive["measured"].min() - 0.03), 1.04))
+    left.set(xscale="log", xlim=(0.1, 200), ylim=(min(0.0, positive["measured"].min() - 0.03), 1.04))
     left.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     left.minorticks_off()
     left.set(title="measured: little spread, near ΣM", ylabel="similarity of the map to ΣM (1: the map is ΣM)")
@@ -34,7 +34,7 @@ def bound_chart(frame: Any, groups: Mapping[str, str], headline: str = "", words
     right.plot([-1, 2], [-1, 2], color="0.2", linewidth=1.4)
     right.fill_between([0, 2], [0, 2], -1, color=FORBIDDEN, linewidth=0, zorder=0)
     right.text(0.97, 0.06, "no map may lie here", ha="right", color="0.3", fontsize=PLAIN, fontweight="bold")
-    right.set(xlim=(0, 1.04), title="promised: no map lies below its bound")
+    right.set(xlim=(0, 1.04), ylim=(0, 1.04), title="promised: no map lies below its bound")
     right.set(xlabel="least similarity that the theorem promises for the weights")
     _name_groups(left, [groups[name] for name in frame["method"].unique()])
     put_headline(made, headline, words)
@@ -53,5 +53,7 @@ def _name_groups(ax: Axes, present: Sequence[str]) -> None:
 
 def _dots(ax: Axes, frame: Any, column: str, groups: Mapping[str, str]) -> None:
     """The maps of each method, in the look of its group."""
-    for method, lines in frame.groupby("method", sort=False):
+    methods = sorted(frame["method"].unique(), key=lambda method: GROUPS.index(groups[method]))
+    for method in methods:  # dots over the rings, of which there are more
+        lines = frame[frame["method"] == method]
         ax.plot(lines[column], lines["measured"], alpha=0.75, **group_mark(groups[method], 0.75))
