@@ -168,6 +168,8 @@ def differences(
 
     ``pairs``: (a, b); None for every two methods, and every method and control. Others as in :func:`means`.
     """
+    if alone := [pair for pair in pairs or () if pair[0] == pair[1]]:
+        raise ValueError(f"pairs has {alone[0]}: a method does not differ from itself; expected two methods a pair.")
     found = []
     for place, part in _groups(rows, list(where)):
         values = side_by_side(part, unit)

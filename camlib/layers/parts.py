@@ -123,14 +123,13 @@ def like(tensor: Tensor, bare: Tensor) -> Tensor:
     return made
 
 
+_CONTAINERS = (OrderedDict, defaultdict, *MUTABLE)
+
+
 def base_of(value: object) -> type:
     """The kind of container that an object is made of, ``object`` if of none."""
-    return _base_of_kind(type(value))
-
-
-@functools.lru_cache(maxsize=256)
-def _base_of_kind(kind: type) -> type:
-    return next((base for base in (OrderedDict, defaultdict, *MUTABLE) if issubclass(kind, base)), object)
+    parents = type(value).__mro__  # a class may compare equal to another one, or not be hashed: only identity tells
+    return next((kind for kind in _CONTAINERS if any(parent is kind for parent in parents)), object)
 
 
 _WRITTEN_IN_PYTHON = 1 << 9

@@ -33,14 +33,16 @@ def bootstrap_interval(
 
     ``values`` holds one number a picture, [n]. Where a picture gives several numbers (four cells of one
     mosaic), ``units`` names the picture of each value, and whole pictures are drawn. The same seed gives
-    the same interval. Raises ValueError for empty or non-finite values, a level outside (0, 1) or units of
-    another length.
+    the same interval. Raises ValueError for empty or non-finite values, a level outside (0, 1), no resample or units
+    of another length.
     """
     sample = finite(values, "values").ravel()
     if sample.size == 0:
         raise ValueError("values is empty; expected at least one number")
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; expected a number between 0 and 1, such as 0.95")
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}; expected at least 1, such as 2000")
     names = np.arange(sample.size) if units is None else np.asarray(units)
     if len(names) != sample.size:
         raise ValueError(f"units has {len(names)} entries for {sample.size} values; give one a value")

@@ -82,7 +82,8 @@ def _train_in_processes(names: Sequence[str], seed: int, jobs: int) -> int:
     # start from come first, so no thread waits for a later one.
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     context.set_forkserver_preload(["camlib.training.recipes"])  # loaded once for all
-    with ProcessPoolExecutor(jobs, context) as workers, ThreadPoolExecutor(jobs) as pool:
+    here = (dict(os.environ),)  # the server that is forked has the environment of its first start
+    with ProcessPoolExecutor(jobs, context, os.environ.update, here) as workers, ThreadPoolExecutor(jobs) as pool:
         for name in names:
             running[name] = pool.submit(one, name)
         return sum(future.result() for future in running.values())

@@ -184,6 +184,8 @@ def test_missing_rows_and_unknown_columns_are_named(tmp_path):
         kept.read("scenes", tmp_path, metod="grad-cam")
     with pytest.raises(ValueError, match="part='scene'"):
         kept.read("scene", tmp_path)
+    with pytest.raises(ValueError, match="metric='picture': expected one of"):
+        kept.column("picture", "scenes", tmp_path)
 
 
 @pytest.fixture

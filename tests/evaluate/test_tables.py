@@ -62,6 +62,11 @@ def test_differences_pair_pictures_within_a_layer_and_name_the_better_one():
     assert higher["better"].tolist() == ["grad-cam", ""]
 
 
+def test_a_method_beside_itself_is_refused():
+    with pytest.raises(ValueError, match="a method does not differ from itself"):
+        table.differences(rows_of(method=["grad-cam"], picture=["a"], value=[1.0]), pairs=[("grad-cam", "grad-cam")])
+
+
 def test_controls_are_compared_with_methods_only():
     rows = rows_of(method=["grad-cam", "all-ones", "random"], picture=["a"] * 3, value=[1.0, 2.0, 3.0])
     assert table.differences(rows)[["a", "b"]].to_numpy().tolist() == [["grad-cam", "all-ones"], ["grad-cam", "random"]]

@@ -117,6 +117,7 @@ def test_units_keep_the_values_of_one_picture_together():
         ({"values": [1.0, float("inf")]}, "infinite"),
         ({"values": [1.0], "level": 95}, "level is 95"),
         ({"values": [1.0, 2.0], "units": [1]}, "units has 1 entries for 2 values"),
+        ({"values": [1.0], "resamples": 0}, "resamples is 0"),
     ],
 )
 def test_interval_names_what_is_wrong(arguments, words):

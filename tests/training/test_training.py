@@ -309,6 +309,14 @@ def test_networks_that_fail_in_processes_are_counted_and_say_why(tmp_path):
         assert f"{name}: No CIFAR-10 at {nowhere}" in done.stderr
 
 
+def test_a_second_training_in_one_process_reads_its_own_data(capsys, tmp_path, own_environment):
+    """The server from which processes are forked remembers where the data of the first lay."""
+    for folder in ("first", "second"):
+        there = str(tmp_path / folder)
+        assert main(["cifar10-plain", "cifar10-lfi", "--jobs", "2", "--data", there]) == 2
+        assert capsys.readouterr().err.count(f"No CIFAR-10 at {there}") == 2
+
+
 def test_make_trains_through_the_command_line():
     if shutil.which("make") is None:
         pytest.skip("no make here")

@@ -96,6 +96,7 @@ def read(part: str = "scenes", folder: Path = EVIDENCE, **chosen: Any) -> pd.Dat
         FileNotFoundError: no such rows yet, with the command that makes them.
         ValueError: an unknown part or column.
     """
+    _known(part)
     if unknown := sorted(set(chosen) - set(NAMES)):
         raise ValueError(f"Rows have no column {unknown} to choose by; expected some of {NAMES}.")
     filters = [(name, "in", value if isinstance(value, list | tuple) else [value]) for name, value in chosen.items()]
@@ -108,15 +109,21 @@ def names(part: str = "scenes", folder: Path = EVIDENCE) -> pd.DataFrame:
 
 
 def column(metric: str, part: str = "scenes", folder: Path = EVIDENCE) -> pd.Series:
-    """One metric of all rows, as :func:`read` has it."""
+    """One metric of all rows, as :func:`read` has it; ValueError for one that rows do not have."""
+    if metric not in (known := (*SHARES, *MARKS, *judging.DERIVED)):
+        raise ValueError(f"metric={metric!r}: expected one of {known}.")
     sources = judging.DERIVED.get(metric)
     rows = _read(part, folder, columns=list(sources or [metric]))
     return judging.with_metrics(rows, [metric] if sources else [])[metric]
 
 
-def _read(part: str, folder: Path, **options: Any) -> pd.DataFrame:
+def _known(part: str) -> None:
     if part not in PARTS:
         raise ValueError(f"part={part!r}: expected one of {PARTS}.")
+
+
+def _read(part: str, folder: Path, **options: Any) -> pd.DataFrame:
+    _known(part)
     texts = [name for name in NAMES if name != "picture"]
     frame = pq.read_table(_existing(folder / f"{part}.parquet"), read_dictionary=texts, **options).to_pandas()
     return frame.assign(**{name: (frame[name] / STEPS).astype("float32") for name in SHARES if name in frame})
