@@ -19,7 +19,7 @@ from multiprocessing import get_all_start_methods, get_context
 
 from camlib.data import cifar10
 from camlib.training import RECIPES, find_recipe
-from camlib.training.recipes import train_aloud
+from camlib.training.recipes import take_environment, train_aloud
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,8 +82,8 @@ def _train_in_processes(names: Sequence[str], seed: int, jobs: int) -> int:
     # start from come first, so no thread waits for a later one.
     context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
     context.set_forkserver_preload(["camlib.training.recipes"])  # loaded once for all
-    here = (dict(os.environ),)  # the server that is forked has the environment of its first start
-    with ProcessPoolExecutor(jobs, context, os.environ.update, here) as workers, ThreadPoolExecutor(jobs) as pool:
+    here = (dict(os.environ),)
+    with ProcessPoolExecutor(jobs, context, take_environment, here) as workers, ThreadPoolExecutor(jobs) as pool:
         for name in names:
             running[name] = pool.submit(one, name)
         return sum(future.result() for future in running.values())

@@ -164,3 +164,8 @@ def train_aloud(name: str, seed: int = 0) -> None:
     """:func:`train` into :data:`TRAINED`, its progress and its accuracy printed line by line."""
     record = train(name, seed, say=lambda line: print(f"{name}: {line}", flush=True))
     print(f"{name}: accuracy {record['accuracy']:.4f}, {record['bytes']} bytes", flush=True)
+
+
+def take_environment(variables: Mapping[str, str]) -> None:
+    """Give this process the variables: one that a server forks has the environment of the server's first start."""
+    os.environ.update(variables)
